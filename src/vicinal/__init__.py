@@ -1,0 +1,11 @@
+"""Whether mixup helps your model, what it does to it, and whether the gain is real.
+
+The public names are listed in ``__init__.pyi`` and loaded on first use, so that
+``vicinal --help`` does not wait for torch.
+"""
+
+import lazy_loader
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

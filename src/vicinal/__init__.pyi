@@ -1,0 +1,32 @@
+from .attacks.fgsm import fgsm as fgsm
+from .attacks.pgd import pgd as pgd
+from .calibration import Calibration as Calibration
+from .calibration import calibration as calibration
+from .calibration import fit_temperature as fit_temperature
+from .laws import Beta as Beta
+from .laws import Fixed as Fixed
+from .laws import Law as Law
+from .laws import Uniform as Uniform
+from .laws import glm_coefficient as glm_coefficient
+from .losses import Family as Family
+from .losses import bernoulli as bernoulli
+from .losses import categorical as categorical
+from .losses import gaussian as gaussian
+from .losses import poisson as poisson
+from .mixing.cutting import CutMix as CutMix
+from .mixing.draw import Draw as Draw
+from .mixing.draw import Strategy as Strategy
+from .mixing.draw import mix as mix
+from .mixing.draw import mixed_loss as mixed_loss
+from .mixing.draw import soft_targets as soft_targets
+from .mixing.mixup import Mixup as Mixup
+from .risk import Estimate as Estimate
+from .risk import vicinal_risk as vicinal_risk
+from .robustness import AccuracyCurve as AccuracyCurve
+from .robustness import accuracy_curve as accuracy_curve
+from .taylor import Expansion as Expansion
+from .taylor import Terms as Terms
+from .taylor import expand as expand
+from .taylor import taylor_terms as taylor_terms
+
+__version__: str

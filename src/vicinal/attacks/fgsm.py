@@ -1,0 +1,59 @@
+"""The fast gradient sign method: one step."""
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from vicinal.attacks.ball import Bounds, Norm, ball
+from vicinal.forward import Model, check_targets, unchanged
+from vicinal.losses import Family, categorical
+
+
+def fgsm(
+    model: Model,
+    x: Float[Tensor, "n *rest"],
+    y: Shaped[Tensor, "n *k"],
+    eps: float,
+    *,
+    norm: Norm = "linf",
+    bounds: Bounds = (0.0, 1.0),
+    family: Family = categorical,
+) -> Float[Tensor, "n *rest"]:
+    """One steepest-ascent step of length eps on the loss: eps·sign(∇l), or eps·∇l/‖∇l‖ in l2.
+
+    A weak attack: it flatters models whose loss bends within the ball, mixup-trained ones
+    among them. Use it to compare with published numbers and as a sign of gradient masking
+    (one step must never beat many), not to claim robustness.
+
+    Args:
+        model: maps x to outputs of the family; attacked in eval mode and left as it was.
+        x: inputs within bounds.
+        y: targets of the family.
+        eps: radius of the ball, in the units of x; 0 gives x back.
+        norm: "linf" or "l2".
+        bounds: (low, high) of valid inputs, numbers or tensors that broadcast against one
+            example; None for no bounds.
+        family: the loss that is maximised.
+
+    Returns:
+        Inputs of the shape of x, within eps of x and within bounds.
+
+    Raises:
+        ValueError: if eps exceeds the width of the bounds (8 for 8/255), x leaves them, or the
+            targets do not fit the family.
+
+    Source:
+        Goodfellow, Shlens, Szegedy (2015), arXiv:1412.6572, section 4.
+
+    Example:
+        >>> from vicinal.losses import bernoulli
+        >>> fgsm(lambda x: x.sum(1), torch.tensor([[0.5, 0.5]]), torch.tensor([1]), 0.25,
+        ...      family=bernoulli)
+        tensor([[0.2500, 0.2500]])
+    """
+    within = ball(x, eps, norm, bounds)
+    with unchanged(model) as f, torch.enable_grad():
+        check_targets(f, x, y, family)
+        start = x.detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(family(f(start), y).sum(), start)
+    return within.step(x.detach(), gradient, eps)

@@ -1,0 +1,79 @@
+"""The store: one JSON file per run, named by the hash of its configuration, whole or absent."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+Record = dict[str, Any]
+
+
+def name_of(configuration: Mapping[str, object]) -> str:
+    """16 hex digits that name a configuration."""
+    canonical = json.dumps(configuration, sort_keys=True, allow_nan=False)
+    return sha256(canonical.encode()).hexdigest()[:16]
+
+
+def plain(value: Any) -> Any:
+    """A record as JSON knows it: dataclasses become objects, floats that are not finite null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file so that readers, and a crash at any moment, see the old or the new one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def save(folder: Path, record: Record) -> None:
+    """Store one run under its name."""
+    write(folder / f"{record['name']}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+def read(path: Path) -> Record:
+    """Read one run.
+
+    Raises:
+        ValueError: if the file is not a run of this format, with the reason.
+        FileNotFoundError: if there is none.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not text: {error}") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        found = record.get("format") if isinstance(record, dict) else type(record).__name__
+        raise ValueError(f"not a run of format {FORMAT}, found {found!r}")
+    if record.get("name") != path.stem or name_of(record["configuration"]) != path.stem:
+        raise ValueError("its name is not the hash of its configuration")
+    return record
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that cannot be read, so that it is neither used nor lost."""
+    for k in range(1, 1000):
+        target = path.with_name(f"{path.name}.unreadable-{k}")
+        if not target.exists():
+            return path.rename(target)
+    raise FileExistsError(f"{path} has been set aside 999 times; clean up its folder.")

@@ -1,0 +1,166 @@
+"""One training loop: functions of (parameters, batch, draw), with nothing random left in them."""
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from vicinal.losses import Family
+from vicinal.mixing.draw import Draw, Strategy, mix, mixed_loss
+from vicinal.randomness import generator
+
+Row = dict[str, float]
+"""What is known after one epoch, by name."""
+
+
+class Diverged(Exception):
+    """The training loss stopped being a number."""
+
+    def __init__(self, epoch: int, history: list[Row]) -> None:
+        super().__init__(f"the training loss was not finite in epoch {epoch}")
+        self.epoch = epoch
+        self.history = history
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to train: SGD with Nesterov momentum 0.9, the rate falling to 0 along a cosine.
+
+    Attributes:
+        epochs: passes over the training data, at least 1.
+        batch_size: examples per step; the last batch of an epoch may be smaller.
+        learning_rate: at the first step.
+        weight_decay: added to gradients, on all parameters.
+        seed: of batch order and draws.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    seed: int
+
+
+def objective(
+    model: nn.Module,
+    state: dict[str, Tensor],
+    x: Float[Tensor, "n *rest"],
+    y: Shaped[Tensor, "n *k"],
+    draw: Draw | None,
+    family: Family,
+) -> Float[Tensor, ""]:
+    """The mean loss of one mixed batch as a function of the model's parameters and buffers."""
+    outputs = functional_call(model, state, (mix(x, draw),))
+    return mixed_loss(family, outputs, y, draw).mean()
+
+
+def train(
+    model: nn.Module,
+    strategy: Strategy | None,
+    x: Float[Tensor, "n *rest"],
+    y: Shaped[Tensor, "n *k"],
+    family: Family,
+    schedule: Schedule,
+    *,
+    evaluate: Callable[[], Row],
+    checkpoint: Path,
+    progress: Callable[[], None],
+) -> list[Row]:
+    """Train a model in place; a run that was killed goes on from its last whole epoch.
+
+    Batch order and draws are keyed by (seed, epoch, step), so a resumed run meets the same
+    batches and ends with the same numbers, bit for bit, on the same machine.
+
+    Args:
+        model: trained in place.
+        strategy: how batches are mixed; None trains without mixing.
+        x, y: training data.
+        family: the loss.
+        schedule: how to train.
+        evaluate: called after each epoch; what it returns joins that epoch's row.
+        checkpoint: file that holds the state after each epoch, replaced atomically.
+        progress: called after each epoch, those found in the checkpoint included.
+
+    Returns:
+        One row per epoch: "epoch" from 1, "objective" (mean loss as trained), and what
+        `evaluate` gave.
+
+    Raises:
+        Diverged: if the loss of a step is not finite; it carries the rows so far.
+    """
+    state = dict(model.named_parameters()) | dict(model.named_buffers())
+    optimiser = torch.optim.SGD(
+        model.parameters(),
+        lr=schedule.learning_rate,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=schedule.weight_decay,
+    )
+    history = _resume(checkpoint, model, optimiser)
+    for _ in history:
+        progress()
+    starts = range(0, len(x), schedule.batch_size)
+    for epoch in range(len(history), schedule.epochs):
+        order = torch.from_numpy(generator(schedule.seed, "order", epoch).permutation(len(x)))
+        total = torch.zeros((), dtype=torch.float64)
+        model.train()
+        with torch.random.fork_rng():  # for dropout in someone's model
+            torch.manual_seed(int(generator(schedule.seed, "torch", epoch).integers(2**62)))
+            for step, start in enumerate(starts):
+                rows = order[start : start + schedule.batch_size]
+                rate = _cosine((epoch * len(starts) + step) / (schedule.epochs * len(starts)))
+                for group in optimiser.param_groups:
+                    group["lr"] = schedule.learning_rate * rate
+                rng = generator(schedule.seed, "draw", epoch, step)
+                draw = None if strategy is None else strategy(x[rows], y[rows], rng)
+                loss = objective(model, state, x[rows], y[rows], draw, family)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                total += loss.detach().double() * len(rows)
+        mean = float(total / len(x))
+        if not math.isfinite(mean):
+            raise Diverged(epoch + 1, history)
+        history.append({"epoch": epoch + 1, "objective": mean} | evaluate())
+        _save(checkpoint, model, optimiser, history)
+        progress()
+    return history
+
+
+def _cosine(part: float) -> float:
+    return (1 + math.cos(math.pi * part)) / 2
+
+
+def _save(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, history: list[Row]
+) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "history": history,
+    }
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def _resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> list[Row]:
+    """Load the last whole epoch; a checkpoint that cannot be read counts as none."""
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        return list(state["history"])
+    except FileNotFoundError:
+        return []
+    except (UnpicklingError, RuntimeError, EOFError, KeyError, ValueError):
+        path.unlink()
+        return []

@@ -1,0 +1,60 @@
+"""Which module may import which. A new file or a new arrow is a decision: edit LAYERS."""
+
+import ast
+from pathlib import Path
+
+import vicinal
+
+ROOT = Path(vicinal.__file__).parent
+LAYERS = [  # a module may import only from lines above its own; a package counts as one module
+    {"randomness", "statistics", "store", "laws", "losses"},
+    {"mixing", "forward"},
+    {"risk", "taylor", "attacks", "calibration"},
+    {"robustness"},
+    {"models", "data"},
+    {"training"},
+    {"study"},
+    {"report"},
+    {"cli"},
+]
+NO_TORCH = {"laws", "randomness", "statistics", "store", "report", "cli"}
+
+
+def modules():
+    for path in sorted(ROOT.rglob("*.py")):
+        place = path.relative_to(ROOT).with_suffix("").parts
+        if place != ("__init__",):
+            yield place[0], path
+
+
+def imports(path, *, at_top_level=False):
+    tree = ast.parse(path.read_text())
+    for node in tree.body if at_top_level else ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_every_module_has_a_layer():
+    assert {name for name, _ in modules()} == set().union(*LAYERS)
+
+
+def test_imports_point_upwards():
+    level = {name: i for i, names in enumerate(LAYERS) for name in names}
+    seen = 0
+    for name, path in modules():
+        for target in imports(path):
+            package, _, rest = target.partition(".")
+            module = rest.split(".")[0]
+            if package == "vicinal" and module in level and module != name:
+                assert level[module] < level[name], f"{path} may not import {target}"
+                seen += 1
+    assert seen > 20  # the test reads real imports
+
+
+def test_what_help_and_report_need_is_free_of_torch():
+    for name, path in modules():
+        if name in NO_TORCH:
+            for target in imports(path, at_top_level=True):
+                assert target.split(".")[0] != "torch", f"{path} imports torch"
