@@ -33,7 +33,7 @@ def case(family, activation=nn.Tanh, normalise=False, n=6, scale=1.0):
             "gaussian": torch.randn(n, dtype=torch.float64),
             "poisson": torch.rand(n, dtype=torch.float64) * 3,
         }[family.name]
-    return model, x, y
+    return model.requires_grad_(False), x, y
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
@@ -104,7 +104,7 @@ def test_convolutions_and_images():
         model = nn.Sequential(
             nn.Conv2d(1, 3, 3, padding=1), nn.SiLU(), nn.AvgPool2d(2), nn.Flatten(),
             nn.Linear(12, 3),
-        ).double()
+        ).double().requires_grad_(False)
         x = torch.rand(5, 1, 4, 4, dtype=torch.float64)
     y = torch.tensor([0, 1, 2, 0, 1])
     got = expand(model, x, y, Beta(1), categorical)
@@ -115,6 +115,7 @@ def test_convolutions_and_images():
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_terms_are_differentiable_in_the_parameters(family):
     model, x, y = case(family, nn.GELU, n=4)
+    model.requires_grad_(True)
     partner = torch.tensor([1, 0, 3, 2])
     weight = model[2].weight
 
@@ -136,6 +137,7 @@ def test_terms_are_differentiable_in_the_parameters(family):
 
 def test_terms_are_the_same_without_gradients():
     model, x, y = case(categorical, nn.GELU)
+    model.requires_grad_(True)
     partner = torch.arange(6).flip(0)
     with torch.no_grad():
         plain = taylor_terms(model, x, y, partner, 1 / 6)

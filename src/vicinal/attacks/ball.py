@@ -31,8 +31,8 @@ class Ball:
             z = torch.maximum(torch.minimum(z, self.x + self.eps), self.x - self.eps)
         else:
             delta = z - self.x
-            length = _length(delta)
-            z = self.x + delta * (self.eps / length.clamp(min=self.eps))
+            longest = max(self.eps, torch.finfo(z.dtype).tiny)
+            z = self.x + delta * (self.eps / _length(delta).clamp(min=longest))
         return torch.maximum(torch.minimum(z, self.high), self.low)
 
     def step(

@@ -1,0 +1,107 @@
+"""Measuring leaves the model as it was, whatever happens."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vicinal.attacks.fgsm import fgsm
+from vicinal.attacks.pgd import pgd
+from vicinal.forward import check_targets, logits_of, unchanged
+from vicinal.laws import Beta
+from vicinal.losses import categorical
+from vicinal.risk import vicinal_risk
+from vicinal.robustness import accuracy_curve
+from vicinal.taylor import expand
+
+
+class Counting(nn.Module):
+    """Writes to a buffer and draws randomness at every call, also in eval mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+        self.body = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 2))
+
+    def forward(self, x):
+        self.calls += 1
+        torch.rand(1)
+        return self.body(x)
+
+
+def state(model):
+    return (
+        [module.training for module in model.modules()],
+        {name: value.clone() for name, value in model.state_dict().items()},
+        [(p.grad, p.requires_grad) for p in model.parameters()],
+        torch.get_rng_state(),
+    )
+
+
+def assert_same(before, after):
+    assert before[0] == after[0]
+    assert all(before[1][name].equal(after[1][name]) for name in before[1])
+    assert before[2] == after[2]
+    assert before[3].equal(after[3])
+
+
+MEASUREMENTS = {
+    "vicinal_risk": lambda m, x, y: vicinal_risk(m, x, y, Beta(1), categorical),
+    "expand": lambda m, x, y: expand(m, x, y, Beta(1), categorical),
+    "fgsm": lambda m, x, y: fgsm(m, x, y, 0.1),
+    "pgd": lambda m, x, y: pgd(m, x, y, 0.1, rng=np.random.default_rng(0)),
+    "accuracy_curve": lambda m, x, y: accuracy_curve(m, x, y, [0.0, 0.1]),
+}
+
+
+@pytest.mark.parametrize("name", MEASUREMENTS)
+@pytest.mark.parametrize("fails", [False, True], ids=["", "fails"])
+def test_the_model_is_left_as_it_was(name, fails):
+    model = Counting().train()
+    model.body[2].eval()  # a mixture of modes must come back as a mixture
+    x, y = torch.rand(8, 3), torch.arange(8) % 2
+    before = state(model)
+    if fails:
+        calls = []
+
+        def interrupt(*_):
+            calls.append(1)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+
+        hook = model.body[3].register_forward_hook(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            MEASUREMENTS[name](model, x, y)
+        hook.remove()
+    else:
+        MEASUREMENTS[name](model, x, y)
+    assert_same(before, state(model))
+
+
+def test_eval_mode_inside():
+    model = nn.Dropout(0.5).train()
+    with unchanged(model) as f:
+        assert f(torch.ones(100, 1)).eq(1).all()
+    assert model.training
+
+
+def test_logits_are_unwrapped_or_refused():
+    x = torch.zeros(2, 3)
+
+    class Output:
+        logits = x
+
+    assert logits_of(lambda x: {"logits": x}, x) is x
+    assert logits_of(lambda x: Output(), x) is x
+    with pytest.raises(TypeError, match=r"pass lambda x: model\(x\)\[0\]"):
+        logits_of(lambda x: (x, x), x)
+    with pytest.raises(ValueError, match=r"2 went in, outputs of shape \(1, 3\) came out"):
+        logits_of(lambda x: x[:1], x)
+
+
+def test_targets_are_checked_before_the_work():
+    x = torch.zeros(3, 2)
+    with pytest.raises(ValueError, match="as many examples, at least 1, got 3, 2"):
+        check_targets(lambda x: x, x, torch.tensor([0, 1]), categorical)
+    with pytest.raises(ValueError, match=r"class ids must lie in 0\.\.1"):
+        check_targets(lambda x: x, x, torch.tensor([0, 1, 2]), categorical)
