@@ -169,7 +169,7 @@ def main_with_config(
         for name in given:
             if name.replace("_", "-") not in options:
                 _refuse(f"{config}: {_unknown('option', name, options)}")
-        app.config = (Toml(config, use_commands_as_keys=False),)
+    app.config = (Toml(config, use_commands_as_keys=False),) if config is not None else ()
     return app(tokens)
 
 

@@ -19,14 +19,18 @@ def name_of(configuration: Mapping[str, object]) -> str:
     return sha256(canonical.encode()).hexdigest()[:16]
 
 
-def plain(value: Any) -> Any:
+def plain(record: Mapping[str, Any]) -> Record:
     """A record as JSON knows it: dataclasses become objects, floats that are not finite null."""
+    return {str(key): _plain(value) for key, value in record.items()}
+
+
+def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return plain(value)
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
@@ -34,7 +38,7 @@ def plain(value: Any) -> Any:
 
 def write(path: Path, text: str) -> None:
     """Write a file so that readers, and a crash at any moment, see the old or the new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("w", encoding="utf-8") as file:
             file.write(text)

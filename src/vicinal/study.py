@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import vicinal
 from vicinal import store
+from vicinal.attacks.ball import Norm
 from vicinal.calibration import COLDEST, HOTTEST, calibration, fit_temperature
 from vicinal.data import Part, Split, load
 from vicinal.forward import unchanged
@@ -32,7 +33,7 @@ from vicinal.training import Diverged, Row, Schedule, train
 # One law for all methods, so that what is explained can be compared: λ uniform.
 LAW = Beta(1)
 PAIRS, PARTNERS, STEPS = 20_000, 8, 20
-EPSILONS = {
+EPSILONS: dict[str, dict[Norm, tuple[float, ...]]] = {
     "images": {"linf": (0.0, 0.025, 0.05, 0.1, 0.15), "l2": (0.0, 0.25, 0.5, 0.75, 1.0)},
     "tables": {"linf": (0.0, 0.1, 0.2, 0.3, 0.4), "l2": (0.0, 0.25, 0.5, 1.0, 1.5)},
 }
@@ -137,7 +138,11 @@ def execute(
         path = plan.folder / f"{store.name_of(asdict(run))}.json"
         record = _stored(path, say)
         if record is None:
-            record = _run(run, plan.strategies[run.method], plan.folder, advance)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UserWarning)
+                record = _run(run, plan.strategies[run.method], plan.folder, advance)
+            for warning in caught:
+                say(f"{run.method}, seed {run.seed}: {warning.message}")
             store.save(plan.folder, record)
             path.with_suffix(".checkpoint").unlink(missing_ok=True)
         else:
@@ -196,14 +201,14 @@ def _run(
     except Diverged as error:
         advance(run.epochs - len(error.history) + MEASURES)
         failure = {"epoch": error.epoch, "reason": str(error)}
-        outcome = {"status": "failed", "failure": failure, "history": error.history}
         seconds = {"training": time.perf_counter() - started, "measuring": 0.0}
-        return store.plain(record | outcome | {"measured": None, "seconds": seconds})
+        record |= {"status": "failed", "failure": failure, "history": error.history}
+        return store.plain(record | {"measured": None, "seconds": seconds})
     trained = time.perf_counter()
     measured = measure(model, initial, split, run.seed, history[-1], advance)
     seconds = {"training": trained - started, "measuring": time.perf_counter() - trained}
-    outcome = {"status": "done", "failure": None, "history": history}
-    return store.plain(record | outcome | {"measured": measured, "seconds": seconds})
+    record |= {"status": "done", "failure": None, "history": history}
+    return store.plain(record | {"measured": measured, "seconds": seconds})
 
 
 def _initial(run: Configuration, split: Split) -> nn.Module:
@@ -255,7 +260,7 @@ def measure(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a temperature at its limit is recorded below
         temperature = fit_temperature(validation, split.validation.y)
-    measured = {
+    measured: dict[str, Any] = {
         "accuracy": {part: last[f"{part}_accuracy"] for part in ("train", "test")},
         "loss": {part: last[f"{part}_loss"] for part in ("train", "test")},
         "gap": {
@@ -277,8 +282,9 @@ def measure(
     measured["explanation"] = explanation
     measured["robustness"] = []
     images = "images" if split.bounds is not None else "tables"
+    attacks: tuple[Literal["fgsm", "pgd"], ...] = ("fgsm", "pgd")
     for norm, epsilons in EPSILONS[images].items():
-        for attack in ("fgsm", "pgd"):
+        for attack in attacks:
             rng = generator(seed, "attack", norm, attack)
             measured["robustness"].append(
                 accuracy_curve(

@@ -1,11 +1,12 @@
 """One training loop: functions of (parameters, batch, draw), with nothing random left in them."""
 
+import copy
 import math
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.func import functional_call
 from vicinal.losses import Family
 from vicinal.mixing.draw import Draw, Strategy, mix, mixed_loss
 from vicinal.randomness import generator
+from vicinal.store import set_aside
 
 Row = dict[str, float]
 """What is known after one epoch, by name."""
@@ -89,6 +91,9 @@ def train(
         checkpoint: file that holds the state after each epoch, replaced atomically.
         progress: called after each epoch, those found in the checkpoint included.
 
+    Warns:
+        UserWarning: if the checkpoint cannot be read; it is set aside, and training starts anew.
+
     Returns:
         One row per epoch: "epoch" from 1, "objective" (mean loss as trained), and what
         `evaluate` gave.
@@ -123,7 +128,7 @@ def train(
                 draw = None if strategy is None else strategy(x[rows], y[rows], rng)
                 loss = objective(model, state, x[rows], y[rows], draw, family)
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 total += loss.detach().double() * len(rows)
         mean = float(total / len(x))
@@ -147,20 +152,29 @@ def _save(
         "optimiser": optimiser.state_dict(),
         "history": history,
     }
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.partial")
     torch.save(state, partial)
     os.replace(partial, path)
 
 
 def _resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> list[Row]:
-    """Load the last whole epoch; a checkpoint that cannot be read counts as none."""
+    """Load the last whole epoch; a checkpoint that cannot be read is set aside."""
+    if not path.exists():
+        return []
+    initial = copy.deepcopy(model.state_dict())
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         return list(state["history"])
-    except FileNotFoundError:
-        return []
-    except (UnpicklingError, RuntimeError, EOFError, KeyError, ValueError):
-        path.unlink()
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a damaged file makes torch raise anything
+        model.load_state_dict(initial)  # half of a checkpoint must not be trained on
+        aside = set_aside(path)
+        warnings.warn(
+            f"the checkpoint {path.name} could not be read ({type(error).__name__}); set aside as "
+            f"{aside.name}, training from the start.",
+            stacklevel=3,
+        )
         return []

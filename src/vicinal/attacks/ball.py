@@ -93,5 +93,5 @@ def ball(x: Float[Tensor, "n *rest"], eps: float, norm: Norm, bounds: Bounds) ->
 
 
 def _length(delta: Float[Tensor, "n *rest"]) -> Float[Tensor, "n *ones"]:
-    norms = torch.linalg.vector_norm(delta.flatten(1), dim=1)
+    norms: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
     return norms.reshape(-1, *[1] * (delta.ndim - 1))

@@ -1,0 +1,75 @@
+"""The store: names, atomic writing, and what cannot be read."""
+
+import json
+import math
+import os
+
+import pytest
+
+from vicinal import store
+
+CONFIGURATION = {"method": "erm", "seed": 0}
+
+
+def record():
+    name = store.name_of(CONFIGURATION)
+    return {"format": store.FORMAT, "name": name, "configuration": CONFIGURATION, "value": 0.1}
+
+
+def test_what_is_saved_is_read_back(tmp_path):
+    store.save(tmp_path, record())
+    path = tmp_path / f"{store.name_of(CONFIGURATION)}.json"
+    assert store.read(path) == record()
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_names_depend_on_every_value_and_on_no_order():
+    other = dict(reversed(CONFIGURATION.items()))
+    assert store.name_of(other) == store.name_of(CONFIGURATION)
+    for key, value in (("method", "mixup"), ("seed", 1), ("new", 0)):
+        assert store.name_of(CONFIGURATION | {key: value}) != store.name_of(CONFIGURATION)
+
+
+def test_numbers_that_json_does_not_know_become_null():
+    assert store.plain({"a": math.nan, "b": (1.5, math.inf)}) == {"a": None, "b": [1.5, None]}
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "page.html"
+    store.write(path, "old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.write(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["page.html"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", json.dumps(record() | {"format": 99}), "\x00\xff"]
+)
+def test_what_is_no_run_is_told(tmp_path, text):
+    path = tmp_path / f"{store.name_of(CONFIGURATION)}.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r".+"):
+        store.read(path)
+
+
+def test_a_run_under_another_name_is_not_believed(tmp_path):
+    path = tmp_path / "0123456789abcdef.json"
+    path.write_text(json.dumps(record()))
+    with pytest.raises(ValueError, match="not the hash"):
+        store.read(path)
+
+
+def test_set_aside_never_overwrites(tmp_path):
+    names = set()
+    for k in range(3):
+        path = tmp_path / "run.json"
+        path.write_text(str(k))
+        names.add(store.set_aside(path).name)
+    assert len(names) == 3
+    assert sorted(p.read_text() for p in tmp_path.iterdir()) == ["0", "1", "2"]
