@@ -2,7 +2,9 @@
 
 import jaxtyping
 import pytest
+import torch
 
+torch.set_num_threads(1)  # tests run side by side; more threads than cores wait for each other
 jaxtyping.install_import_hook("vicinal", "shapes.checked")
 
 

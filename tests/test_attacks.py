@@ -55,7 +55,7 @@ def test_stays_in_the_ball_and_the_box_and_leaves_x_alone(attack, norm, seed, ep
 def test_exact_on_linear_models(attack, norm):
     """The worst logit of θ'x + b in a ball is y-signed f - eps·‖θ‖ in the dual norm."""
     theta = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
-    model = lambda x: x @ theta + 0.3  # noqa: E731
+    model = lambda x: x @ theta + 0.3
     x = torch.randn(20, 3, dtype=torch.float64)
     y = torch.arange(20) % 2
     z = attack(model, x, y, 0.25, norm=norm, bounds=None, family=bernoulli)

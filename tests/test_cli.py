@@ -49,7 +49,12 @@ def test_a_file_holds_options_and_the_command_line_overrides_it(capsys, tmp_path
     assert run(capsys, *tokens)[0] == 0
     (path,) = (tmp_path / "runs").glob("*.json")
     used = json.loads(path.read_text())["configuration"]
-    assert (used["data"], used["seed"], used["train_size"], used["batch_size"]) == ("iris", 0, 30, 32)
+    assert (used["data"], used["seed"], used["train_size"], used["batch_size"]) == (
+        "iris",
+        0,
+        30,
+        32,
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_no_example_is_in_two_parts():
     raw = torch.from_numpy(LOADERS["digits"]().data / 16).float()
     assert len(rows) == len(raw)
     assert rows.sum(0).double().allclose(raw.sum(0).double(), atol=1e-2)
-    order = lambda t: t[np.lexsort(t.numpy().T)]  # noqa: E731
+    order = lambda t: t[np.lexsort(t.numpy().T)]
     assert order(rows).equal(order(raw))  # the same multiset: nothing twice, nothing lost
 
 

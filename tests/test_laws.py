@@ -28,9 +28,7 @@ def moment(law, power):
 
 def tilted_moment(law, power):
     """E[λ · λ^k + (1-λ)(1-λ)^k] by the definition, expanded into moments of the law."""
-    flipped = sum(
-        (-1) ** k * comb(power + 1, k) * moment(law, k) for k in range(power + 2)
-    )
+    flipped = sum((-1) ** k * comb(power + 1, k) * moment(law, k) for k in range(power + 2))
     return moment(law, power + 1) + flipped
 
 

@@ -48,8 +48,8 @@ def test_mean_and_quadratic_are_derivatives_of_the_log_partition(family):
     direction = torch.randn_like(f)
     for i in range(len(f)):
         one, v = f[i : i + 1], direction[i : i + 1]
-        log_partition = lambda f: family(f, torch.zeros_like(f)).sum()  # noqa: E731
-        gradient, = torch.autograd.functional.jacobian(log_partition, one)
+        log_partition = lambda f: family(f, torch.zeros_like(f)).sum()
+        (gradient,) = torch.autograd.functional.jacobian(log_partition, one)
         torch.testing.assert_close(family.mean(one)[0], gradient)
         hessian = torch.autograd.functional.hessian(log_partition, one)
         quadratic = v.flatten() @ hessian.reshape(v.numel(), -1) @ v.flatten()
@@ -89,7 +89,10 @@ def test_class_ids_are_one_hot_labels():
 def test_correct():
     f = torch.tensor([[2.0, 1.0], [0.0, 1.0]])
     assert categorical.correct(f, torch.tensor([0, 0])).tolist() == [True, False]
-    assert bernoulli.correct(torch.tensor([1.0, -1.0]), torch.tensor([1, 1])).tolist() == [True, False]
+    assert bernoulli.correct(torch.tensor([1.0, -1.0]), torch.tensor([1, 1])).tolist() == [
+        True,
+        False,
+    ]
     with pytest.raises(TypeError, match="no correct class"):
         gaussian.correct(torch.zeros(1), torch.zeros(1))
 

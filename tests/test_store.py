@@ -13,7 +13,12 @@ CONFIGURATION = {"method": "erm", "seed": 0}
 
 def record():
     name = store.name_of(CONFIGURATION)
-    return {"format": store.FORMAT, "name": name, "configuration": CONFIGURATION, "value": 0.1}
+    return {
+        "format": store.FORMAT,
+        "name": name,
+        "configuration": CONFIGURATION,
+        "status": "failed",
+    }
 
 
 def test_what_is_saved_is_read_back(tmp_path):

@@ -18,15 +18,21 @@ from vicinal.taylor import expand
 
 METHODS = {"erm": None, "mixup(alpha=1)": Mixup(1.0)}
 OPTIONS = {
-    "data": "wine", "model": None, "seeds": 2, "epochs": 3, "train_size": None,
-    "batch_size": 16, "learning_rate": 0.05, "weight_decay": 5e-4,
+    "data": "wine",
+    "model": None,
+    "seeds": 2,
+    "epochs": 3,
+    "train_size": None,
+    "batch_size": 16,
+    "learning_rate": 0.01,
+    "weight_decay": 0.01,
 }
 
 
 def execute(folder, methods=METHODS, said=None, **options):
     plan = study.plan(methods, folder, **(OPTIONS | options))
-    units = []
-    records = study.execute(plan, advance=units.append, say=(said if said is not None else []).append)
+    units, said = [], [] if said is None else said
+    records = study.execute(plan, advance=units.append, say=said.append)
     assert sum(units) == len(plan.runs) * (plan.runs[0].epochs + study.MEASURES)
     return records
 
@@ -61,7 +67,7 @@ def test_records_are_what_is_stored_and_nothing_else_is_left(finished):
         json.dumps(record, allow_nan=False)
 
 
-def test_measurements_are_those_of_the_functions_on_the_trained_model(finished, monkeypatch, tmp_path):
+def test_measurements_are_those_of_the_functions(finished, monkeypatch, tmp_path):
     """Train again, keep the model, and measure it here with the public functions."""
     kept = {}
     original = study.measure
@@ -91,15 +97,18 @@ def test_measurements_are_those_of_the_functions_on_the_trained_model(finished, 
         assert abs(final[name] - getattr(exact, name)) < 5 * error
     assert final["r1"] == pytest.approx(exact.r1, rel=1e-5)
     risk = vicinal_risk(
-        model, split.train.x, split.train.y, study.LAW, categorical,
-        pairs=50_000, rng=np.random.default_rng(0),
+        model,
+        split.train.x,
+        split.train.y,
+        study.LAW,
+        categorical,
+        pairs=50_000,
+        rng=np.random.default_rng(0),
     )
     both = (risk.standard_error**2 + final["risk"]["standard_error"] ** 2) ** 0.5
     assert abs(final["risk"]["value"] - risk.value) < 5 * both
     assert final["remainder"] == pytest.approx(final["risk"]["value"] - final["total"])
-    curve = next(
-        c for c in measured["robustness"] if (c["attack"], c["norm"]) == ("fgsm", "l2")
-    )
+    curve = next(c for c in measured["robustness"] if (c["attack"], c["norm"]) == ("fgsm", "l2"))
     epsilons = [point["eps"] for point in curve["points"]]
     again = accuracy_curve(
         model, split.test.x, split.test.y, epsilons, attack="fgsm", norm="l2", bounds=None
@@ -173,5 +182,3 @@ def test_models_take_images_and_give_logits_of_inputs_in_raw_units(name):
     assert body(x).shape == (3, 4)
     standardised = torch.nn.Sequential(Standardise(0.25, 0.5), body)
     torch.testing.assert_close(standardised(x), body((x - 0.25) / 0.5))
-
-

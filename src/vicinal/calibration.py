@@ -114,8 +114,9 @@ def calibration(
 def fit_temperature(logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> float:
     r"""The temperature T > 0 that minimises the NLL of softmax(logits / T).
 
-    The NLL is convex in b = 1/T, with derivative $\mathrm{mean}_i(E_{p_i(b)}[z] - z_{i,y_i})$, whose
-    root is found by bracketing. Fit it on held-out data, never on the data you then measure.
+    The NLL is convex in b = 1/T; the root of its derivative
+    $\mathrm{mean}_i(E_{p_i(b)}[z] - z_{i,y_i})$ is found by bracketing. Fit it on held-out data,
+    never on the data you then measure.
 
     Args:
         logits: raw outputs of the model on validation data, (n, classes), finite.

@@ -47,8 +47,8 @@ def compare(
     train_size: int | None = None,
     model: str | None = None,
     batch_size: int = 64,
-    learning_rate: float = 0.05,
-    weight_decay: float = 5e-4,
+    learning_rate: float = 0.01,
+    weight_decay: float = 0.01,
     out: Path = Path(),
 ) -> int:
     """Train methods over paired seeds, explain and measure them, write runs/ and report.html.
@@ -64,8 +64,8 @@ def compare(
         train_size: Training examples to use; by default half of the data set.
         model: cnn, mlp or linear; by default cnn for images and mlp for tables.
         batch_size: Examples per step.
-        learning_rate: At the first step; it falls to 0 along a cosine.
-        weight_decay: Of SGD, on all parameters.
+        learning_rate: Of AdamW; it rises over the first tenth of the steps, then falls to 0.
+        weight_decay: Of AdamW, on all parameters.
         out: Folder for runs/ and report.html.
     """
     out_console = Console()
@@ -74,7 +74,6 @@ def compare(
         from vicinal import store, study
         from vicinal.data import LOADERS
         from vicinal.models import MODELS
-        from vicinal.report import comparison, page, terminal
     try:
         _known("data set", data, LOADERS)
         if model is not None:
@@ -118,6 +117,8 @@ def compare(
             progress.stop()
             say.print("Stopped. The same command goes on from here.")
             return INTERRUPTED
+    from vicinal.report import comparison, page, terminal  # slow to import, needed only now
+
     command = "vicinal " + shlex.join(sys.argv[1:])
     store.write(out / "report.html", page.render(records, command=command))
     out_console.print(terminal.summary(comparison.compare(records)))
@@ -142,7 +143,7 @@ def report(runs: Path, *, out: Path | None = None) -> int:
         _refuse(f"{runs} holds no runs (*.json). vicinal compare writes them.")
     try:
         unreadable = page.write(runs, out)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         _refuse(error)
     for name in unreadable:
         Console(stderr=True).print(f"Skipped, cannot be read: {escape(str(name))}", highlight=False)
@@ -158,6 +159,7 @@ def main_with_config(
     """Read options from a file, then run the command.
 
     Args:
+        tokens: The command and its options.
         config: TOML file with the options of compare; the command line overrides it.
     """
     if config is not None:
@@ -253,7 +255,9 @@ def _refuse(error: object) -> NoReturn:
     message = str(error)
     if isinstance(error, OSError) and error.strerror:
         message = f"{error.strerror}: {error.filename}"
-    Console(stderr=True).print(f"[bold red]Error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    Console(stderr=True).print(
+        f"[bold red]Error:[/] {escape(message)}", highlight=False, soft_wrap=True
+    )
     raise SystemExit(BAD_INPUT)
 
 

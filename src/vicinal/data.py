@@ -111,9 +111,7 @@ def _stratified(
     return np.asarray(first), np.asarray(second)
 
 
-def _subset(
-    rows: np.ndarray, y: np.ndarray, size: int, rng: np.random.Generator
-) -> np.ndarray:
+def _subset(rows: np.ndarray, y: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """`size` rows with every class in turn as long as it lasts, so that small sets have all."""
     rows = rng.permutation(rows)
     place = np.zeros(len(rows))

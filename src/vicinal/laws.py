@@ -199,7 +199,8 @@ def glm_coefficient(law: Law) -> float:
     r"""The coefficient of θ'Σ̂θ in the mixup regulariser of generalised linear models.
 
     $$E_{\tilde D}\left[\frac{(1-\lambda)^2}{\lambda^2}\right]
-      = \frac{\beta(\beta+1)}{(\alpha+\beta)(\alpha-1)} + \frac{\alpha(\alpha+1)}{(\alpha+\beta)(\beta-1)}$$
+      = \frac{\beta(\beta+1)}{(\alpha+\beta)(\alpha-1)}
+      + \frac{\alpha(\alpha+1)}{(\alpha+\beta)(\beta-1)}$$
 
     for Beta(α, β), defined for α > 1 and β > 1; it is (α+1)/(α-1) when α = β. For a fixed λ it
     is (1-λ)²/λ + λ²/(1-λ).
@@ -242,9 +243,7 @@ def _check_count(count: int) -> None:
         raise ValueError(f"count must be at least 1 node, got {count}.")
 
 
-def _gauss(
-    points: Float[np.ndarray, " m"], weights: Float[np.ndarray, " m"], count: int
-) -> Nodes:
+def _gauss(points: Float[np.ndarray, " m"], weights: Float[np.ndarray, " m"], count: int) -> Nodes:
     """The Gauss rule of a discrete measure: Lanczos on diag(points), started at √weights."""
     q = np.sqrt(weights / weights.sum())
     basis, diagonal, off_diagonal = [q], [], []

@@ -76,7 +76,7 @@ class Family:
         return (self._mean(f) - y).reshape(outputs.shape)
 
     def quadratic(self, outputs: Outputs, v: Outputs) -> Float[Tensor, " n"]:
-        """v' A''(f) v of each example, for v in the shape of the outputs."""
+        """V' A''(f) v of each example, for v in the shape of the outputs."""
         return self._quadratic(self._flat(outputs), self._flat(v))
 
     def correct(self, outputs: Outputs, y: Targets) -> Bool[Tensor, " n"]:

@@ -85,7 +85,9 @@ def accuracy_curve(
         raise ValueError("epsilons must hold one radius or more.")
     if attack not in ("fgsm", "pgd"):
         raise ValueError(f"attack must be 'fgsm' or 'pgd', got {attack!r}.")
-    perturb: Callable[..., Tensor] = fgsm if attack == "fgsm" else partial(pgd, steps=steps, rng=rng)
+    perturb: Callable[..., Tensor] = (
+        fgsm if attack == "fgsm" else partial(pgd, steps=steps, rng=rng)
+    )
     with torch.no_grad(), unchanged(model) as f:
         check_targets(f, x, y, family)
         robust = family.correct(f(x), y)
@@ -93,9 +95,7 @@ def accuracy_curve(
         for eps in sorted(epsilons):
             alive = robust.nonzero()[:, 0]
             if eps != 0 and len(alive):
-                z = perturb(
-                    model, x[alive], y[alive], eps, norm=norm, bounds=bounds, family=family
-                )
+                z = perturb(model, x[alive], y[alive], eps, norm=norm, bounds=bounds, family=family)
                 robust[alive] = family.correct(f(z), y[alive])
             share = proportion(int(robust.sum()), len(x))
             points.append(Point(float(eps), share.value, share.low, share.high))

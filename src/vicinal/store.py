@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 FORMAT = 1
 Record = dict[str, Any]
@@ -64,14 +64,42 @@ def read(path: Path) -> Record:
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not text: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else type(record).__name__
         raise ValueError(f"not a run of format {FORMAT}, found {found!r}")
-    if record.get("name") != path.stem or name_of(record["configuration"]) != path.stem:
+    configuration = record.get("configuration")
+    if not isinstance(configuration, dict) or not {"method", "seed"} <= configuration.keys():
+        raise ValueError("no configuration with method and seed")
+    if record.get("name") != path.stem or name_of(configuration) != path.stem:
         raise ValueError("its name is not the hash of its configuration")
+    if record.get("status") not in ("done", "failed"):
+        raise ValueError(f"neither done nor failed: status {record.get('status')!r}")
+    if record["status"] == "done" and not isinstance(record.get("measured"), dict):
+        raise ValueError("done, but without measurements")
     return record
+
+
+class Unreadable(NamedTuple):
+    """A file that was skipped, and why."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+def load(folder: Path) -> tuple[list[Record], list[Unreadable]]:
+    """Every run of a folder, by file name, and the `*.json` files that are none."""
+    records, unreadable = [], []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            records.append(read(path))
+        except (OSError, ValueError) as error:
+            unreadable.append(Unreadable(path.name, str(error)))
+    return records, unreadable
 
 
 def set_aside(path: Path) -> Path:

@@ -4,8 +4,10 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,12 +34,12 @@ from vicinal.training import Diverged, Row, Schedule, train
 
 # One law for all methods, so that what is explained can be compared: λ uniform.
 LAW = Beta(1)
-PAIRS, PARTNERS, STEPS = 20_000, 8, 20
+PAIRS, PARTNERS, STEPS = 20_000, 4, 20
 EPSILONS: dict[str, dict[Norm, tuple[float, ...]]] = {
     "images": {"linf": (0.0, 0.025, 0.05, 0.1, 0.15), "l2": (0.0, 0.25, 0.5, 0.75, 1.0)},
     "tables": {"linf": (0.0, 0.1, 0.2, 0.3, 0.4), "l2": (0.0, 0.25, 0.5, 1.0, 1.5)},
 }
-MEASURES = 7  # units of progress that measuring a run counts, in epochs
+MEASURES = 6  # units of progress that measuring a run counts, in epochs
 
 
 @dataclass(frozen=True)
@@ -134,21 +136,44 @@ def execute(
         say: told what the user should know, a sentence at a time.
     """
     records = []
-    for run in plan.runs:
-        path = plan.folder / f"{store.name_of(asdict(run))}.json"
-        record = _stored(path, say)
-        if record is None:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
-                record = _run(run, plan.strategies[run.method], plan.folder, advance)
-            for warning in caught:
-                say(f"{run.method}, seed {run.seed}: {warning.message}")
-            store.save(plan.folder, record)
-            path.with_suffix(".checkpoint").unlink(missing_ok=True)
-        else:
-            advance(run.epochs + MEASURES)
-        records.append(record)
+    with _one_thread():
+        for run in plan.runs:
+            records.append(_record(run, plan, advance, say))
     return records
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Make numbers independent of the number of cores, which changes the order of sums.
+
+    Small models gain little from more threads, and lose a lot where the cores are busy: with two
+    threads a run took 12 times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _record(
+    run: Configuration, plan: Plan, advance: Callable[[int], None], say: Callable[[str], None]
+) -> store.Record:
+    """The stored record of a run, or that of running it."""
+    path = plan.folder / f"{store.name_of(asdict(run))}.json"
+    record = _stored(path, say)
+    if record is not None:
+        advance(run.epochs + MEASURES)
+        return record
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        record = _run(run, plan.strategies[run.method], plan.folder, advance)
+    for warning in caught:
+        say(f"{run.method}, seed {run.seed}: {warning.message}")
+    store.save(plan.folder, record)
+    path.with_suffix(".checkpoint").unlink(missing_ok=True)
+    return record
 
 
 def _stored(path: Path, say: Callable[[str], None]) -> store.Record | None:
@@ -170,7 +195,9 @@ def _run(
 ) -> store.Record:
     name = store.name_of(asdict(run))
     split = load(run.data, run.seed, run.train_size)
-    model, initial = _initial(run, split), _initial(run, split)
+    model = _initial(run.model, run.seed, split)
+    # the same for all methods of a seed, and runs of a seed follow one another
+    start = _explain_start(run.data, run.model, run.seed, run.train_size)
     record: store.Record = {
         "format": store.FORMAT,
         "name": name,
@@ -191,9 +218,7 @@ def _run(
             split.train.x,
             split.train.y,
             categorical,
-            Schedule(
-                run.epochs, run.batch_size, run.learning_rate, run.weight_decay, run.seed
-            ),
+            Schedule(run.epochs, run.batch_size, run.learning_rate, run.weight_decay, run.seed),
             evaluate=_evaluation(model, split, run.seed),
             checkpoint=folder / f"{name}.checkpoint",
             progress=lambda: advance(1),
@@ -205,18 +230,24 @@ def _run(
         record |= {"status": "failed", "failure": failure, "history": error.history}
         return store.plain(record | {"measured": None, "seconds": seconds})
     trained = time.perf_counter()
-    measured = measure(model, initial, split, run.seed, history[-1], advance)
+    measured = measure(model, start, split, run.seed, history[-1], advance)
     seconds = {"training": trained - started, "measuring": time.perf_counter() - trained}
     record |= {"status": "done", "failure": None, "history": history}
     return store.plain(record | {"measured": measured, "seconds": seconds})
 
 
-def _initial(run: Configuration, split: Split) -> nn.Module:
+def _initial(model: str, seed: int, split: Split) -> nn.Module:
     """The model with the initial weights of this seed, the same for all methods."""
     with torch.random.fork_rng():
-        torch.manual_seed(int(generator(run.seed, "weights").integers(2**62)))
-        body = MODELS[run.model](tuple(split.train.x.shape[1:]), split.classes)
+        torch.manual_seed(int(generator(seed, "weights").integers(2**62)))
+        body = MODELS[model](tuple(split.train.x.shape[1:]), split.classes)
     return nn.Sequential(Standardise(split.mean, split.std), body)
+
+
+@lru_cache(maxsize=1)
+def _explain_start(data: str, model: str, seed: int, train_size: int) -> dict[str, Any]:
+    split = load(data, seed, train_size)
+    return explain(_initial(model, seed, split), split.train, seed)
 
 
 def _evaluation(model: nn.Module, split: Split, seed: int) -> Callable[[], Row]:
@@ -248,13 +279,22 @@ def _accuracy(outputs: Tensor, y: Tensor) -> Tensor:
 
 def measure(
     model: nn.Module,
-    initial: nn.Module,
+    start: dict[str, Any],
     split: Split,
     seed: int,
     last: Row,
     advance: Callable[[int], None],
 ) -> dict[str, Any]:
-    """All measurements of one trained model; `last` is the row of its last epoch."""
+    """All measurements of one trained model.
+
+    Args:
+        model: the trained model.
+        start: what `explain` gave for its initial weights.
+        split: the data; everything but the explanation is measured on its test part.
+        seed: of the run, from which pairs and attacks are drawn.
+        last: the row of the last epoch.
+        advance: told after each of MEASURES measurements.
+    """
     with torch.no_grad(), unchanged(model) as f:
         validation, test = f(split.validation.x), f(split.test.x)
     with warnings.catch_warnings():
@@ -275,11 +315,12 @@ def measure(
         },
     }
     advance(1)
-    explanation: dict[str, Any] = {"law": f"Beta({LAW.alpha:g}, {LAW.beta:g})"}
-    for moment, which in (("initial", initial), ("final", model)):
-        explanation[moment] = explain(which, split.train, seed)
-        advance(1)
-    measured["explanation"] = explanation
+    measured["explanation"] = {
+        "law": f"Beta({LAW.alpha:g}, {LAW.beta:g})",
+        "initial": start,
+        "final": explain(model, split.train, seed),
+    }
+    advance(1)
     measured["robustness"] = []
     images = "images" if split.bounds is not None else "tables"
     attacks: tuple[Literal["fgsm", "pgd"], ...] = ("fgsm", "pgd")

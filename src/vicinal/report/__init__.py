@@ -1,0 +1,8 @@
+"""Runs → comparison, terminal table, figures, one self-contained page. Imports no torch."""
+
+from vicinal.report.comparison import Comparison as Comparison
+from vicinal.report.comparison import compare as compare
+from vicinal.report.findings import verdict as verdict
+from vicinal.report.page import render as render
+from vicinal.report.page import write as write
+from vicinal.report.terminal import summary as summary

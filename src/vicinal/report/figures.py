@@ -1,0 +1,37 @@
+"""The figures of one group of runs, in the page's order."""
+
+from collections.abc import Callable, Sequence
+
+from vicinal.report.comparison import Group, Record, identity
+from vicinal.report.curves import learning_curves
+from vicinal.report.forest import paired_differences
+from vicinal.report.panels import Figure, Runs, Style, styles
+from vicinal.report.perturbed import robustness
+from vicinal.report.reliability import reliability
+from vicinal.report.terms import decomposition
+
+FIGURES: tuple[Callable[[Group, Runs, Sequence[Style]], Figure | None], ...] = (
+    paired_differences,
+    learning_curves,
+    decomposition,
+    robustness,
+    reliability,
+)
+
+
+def figures(group: Group, records: Sequence[Record]) -> tuple[Figure, ...]:
+    """Every figure that the finished runs of a group have numbers for, in the page's order."""
+    runs = finished(group, records)
+    look = styles(group.methods)
+    made = (figure(group, runs, look) for figure in FIGURES)
+    return tuple(figure for figure in made if figure is not None)
+
+
+def finished(group: Group, records: Sequence[Record]) -> dict[str, list[Record]]:
+    """The finished runs of each method, the first record of each seed."""
+    first: dict[tuple[str, int], Record] = {}
+    for record in records:
+        first.setdefault(identity(record), record)
+    done = {key: r for key, r in sorted(first.items()) if r.get("status") == "done"}
+    found = {m: [r for (name, _), r in done.items() if name == m] for m in group.methods}
+    return {method: runs for method, runs in found.items() if runs}

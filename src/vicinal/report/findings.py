@@ -1,0 +1,208 @@
+"""What may be said: plain sentences, each following from an interval."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vicinal.report.comparison import Comparison, Difference, Group
+from vicinal.report.metrics import Metric
+from vicinal.report.numbers import differences
+
+LISTED = 4  # runs or intervals told one by one
+ATTACKED = ("pgd", "fgsm")  # in the order in which they are believed
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A topic and what was found about it."""
+
+    topic: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.text}"
+
+
+def verdict(comparison: Comparison) -> tuple[str, ...]:
+    """The sentences of every group; with several groups each begins with the group's title."""
+    several = len(comparison.groups) > 1
+    return tuple(
+        f"{group.title}. {sentence}" if several else str(sentence)
+        for group in comparison.groups
+        for sentence in sentences(group)
+    )
+
+
+def sentences(group: Group) -> tuple[Sentence, ...]:
+    """Failures first, then what the intervals show, what they cover, and how many they are."""
+    unfinished = [s for s in (_failed(group), _missing(group)) if s is not None]
+    if not group.intervals:
+        return (*unfinished, _no_claim(group))
+    told = [_metric(group, topic, keys) for topic, keys in _topics(group)]
+    found = [s for s in (*told, _disagreement(group)) if s is not None]
+    return (*unfinished, _how_to_read(group), *found, _coverage(group), _multiplicity(group))
+
+
+def middle(group: Group, attack: str, norm: str = "linf") -> Metric | None:
+    """The metric at the middle of an attack's ε above zero (the lower one of two)."""
+    of_attack = [
+        (m.threat.eps, m)
+        for m in group.metrics
+        if m.threat is not None and (m.threat.attack, m.threat.norm) == (attack, norm)
+    ]
+    of_attack.sort(key=lambda pair: pair[0])
+    return of_attack[(len(of_attack) - 1) // 2][1] if of_attack else None
+
+
+def named_norm(group: Group) -> str:
+    """The norm that verdict and table speak of: l∞ where it was measured."""
+    norms = dict.fromkeys(m.threat.norm for m in group.metrics if m.threat is not None)
+    return "linf" if "linf" in norms or not norms else next(iter(norms))
+
+
+def interval(difference: Difference, unit: str) -> str:
+    """`[+0.10, +1.10]`, unbroken; the empty string where there is no interval."""
+    if difference.low is None or difference.high is None:
+        return ""
+    _, low, high = differences((difference.mean, difference.low, difference.high), unit)
+    return f"[{low},\N{NO-BREAK SPACE}{high}]"
+
+
+def _topics(group: Group) -> list[tuple[str, tuple[Metric | None, ...]]]:
+    norm = named_norm(group)
+    topics: list[tuple[str, tuple[Metric | None, ...]]] = [
+        ("Test accuracy", (group.metric("accuracy"),)),
+        ("NLL", (group.metric("nll_before"), group.metric("nll_after"))),
+        ("ECE", (group.metric("ece_before"), group.metric("ece_after"))),
+    ]
+    for metric in (middle(group, attack, norm) for attack in ATTACKED):
+        if metric is not None:
+            topics.append((metric.label, (metric,)))
+    return topics
+
+
+def _metric(group: Group, topic: str, metrics: Sequence[Metric | None]) -> Sentence | None:
+    """One sentence; for a pair of metrics, before and after one temperature."""
+    told = [_clauses(group, metric) for metric in metrics if metric is not None]
+    told = [clauses for clauses in told if clauses]
+    if not told:
+        return None
+    if len(told) == 1:
+        return Sentence(topic, f"{_capital(told[0])}.")
+    before, after = told
+    return Sentence(topic, f"As trained, {before}. After temperature scaling, {after}.")
+
+
+def _clauses(group: Group, metric: Metric) -> str:
+    """What the intervals show, method by method; then where they show no difference."""
+    cells = [group.cell(method, metric.key) for method in group.others]
+    pairs = [(c.method, c.difference) for c in cells if c is not None and c.difference is not None]
+    parts = [_clause(method, metric, d) for method, d in pairs if d.shown]
+    unclear = [(method, d) for method, d in pairs if d.low is not None and not d.shown]
+    if len(unclear) > LISTED:
+        names = ", ".join(method for method, _ in unclear)
+        parts.append(f"no difference shown for {names} (intervals in the table)")
+    elif unclear:
+        told = ", ".join(f"{method} {interval(d, metric.unit)}" for method, d in unclear)
+        parts.append(f"no difference shown for {told}")
+    alone = [method for method, d in pairs if d.low is None]
+    if alone:
+        parts.append(f"one shared seed, so no interval, for {', '.join(alone)}")
+    return "; ".join(parts)
+
+
+def _clause(method: str, metric: Metric, difference: Difference) -> str:
+    size = differences((difference.mean, difference.low, difference.high), metric.unit)[0][1:]
+    unit = {"percent": " points", "nats": " nats", "": ""}[metric.unit]
+    phrase = metric.phrase(difference.words)
+    return f"{method} {size}{unit} {phrase} {interval(difference, metric.unit)}"
+
+
+def _capital(text: str) -> str:
+    """A sentence begins with a capital, but a method's name is left as it is."""
+    for opening in ("no difference", "one shared"):
+        if text.startswith(opening):
+            return opening.capitalize() + text[len(opening) :]
+    return text
+
+
+def _disagreement(group: Group) -> Sentence | None:
+    """Names the methods on which the one-step and the iterated attack do not say the same."""
+    norm = named_norm(group)
+    pgd, fgsm = (middle(group, attack, norm) for attack in ATTACKED)
+    if pgd is None or fgsm is None:
+        return None
+    told = []
+    for method in group.others:
+        found = [c.difference for m in (fgsm, pgd) if (c := group.cell(method, m.key)) is not None]
+        words = [d.words for d in found if d is not None and d.low is not None]
+        if len(set(words)) == 2:
+            told.append(f"{method}: FGSM says “{words[0]}”, PGD says “{words[1]}”")
+    if not told:
+        return None
+    return Sentence(
+        "FGSM and PGD disagree",
+        "; ".join(told) + ". One step is the weaker attack and flatters some ways of training; "
+        "where the two differ, believe PGD, and trust neither without stronger attacks.",
+    )
+
+
+def _how_to_read(group: Group) -> Sentence:
+    return Sentence(
+        f"Compared with {group.baseline}",
+        f"Each method minus {group.baseline} on the same seeds; in brackets the 95% interval of "
+        "the mean difference. Accuracies and ECE differ by percentage points.",
+    )
+
+
+def _coverage(group: Group) -> Sentence:
+    return Sentence(
+        "What the intervals cover",
+        f"How the result varies over {len(group.seeds)} seeds (data split, initial weights, order "
+        "of batches). Not covered: other data sets, models or lengths of training.",
+    )
+
+
+def _multiplicity(group: Group) -> Sentence:
+    by_chance = max(1, round(group.intervals / 20))
+    return Sentence(
+        "How many comparisons",
+        f"{group.intervals} intervals are reported for these runs. At 95%, about 1 in 20 misses "
+        f"its true value by chance, so expect about {by_chance} here.",
+    )
+
+
+def _no_claim(group: Group) -> Sentence:
+    with_runs = {c.method for c in group.cells if c.values}
+    if len(with_runs) < 2:
+        return Sentence("No claim can be made", "Fewer than two methods have finished runs.")
+    return Sentence(
+        "No claim can be made",
+        f"No method shares two or more finished seeds with {group.baseline}. One seed gives a "
+        "difference but no interval, and mixing differs by seed. Run at least 2 seeds, better 5.",
+    )
+
+
+def _failed(group: Group) -> Sentence | None:
+    if not group.failed:
+        return None
+    named = [f"{f.method} seed {f.seed} ({f.told})" for f in group.failed]
+    verb = "is" if len(named) == 1 else "are"
+    text = f"{_counted(named, 'run')} did not end and {verb} left out: {_listed(named)}."
+    return Sentence("Failed runs", text)
+
+
+def _missing(group: Group) -> Sentence | None:
+    if not group.missing:
+        return None
+    named = [f"{method} seed {seed}" for method, seed in group.missing]
+    verb = "is" if len(named) == 1 else "are"
+    return Sentence("Missing runs", f"{_counted(named, 'run')} {verb} not there: {_listed(named)}.")
+
+
+def _counted(named: Sequence[str], noun: str) -> str:
+    return f"{len(named)} {noun}{'' if len(named) == 1 else 's'}"
+
+
+def _listed(named: Sequence[str]) -> str:
+    rest = len(named) - LISTED
+    return "; ".join(named[:LISTED]) + (f"; and {rest} more" if rest > 0 else "")

@@ -1,0 +1,136 @@
+"""What a run measured, as named metrics: where each stands in a record, and which way is good."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vicinal.report.numbers import finite
+
+Better = Literal["higher", "lower", "neither"]
+Unit = Literal["percent", "nats", ""]
+
+
+@dataclass(frozen=True)
+class Threat:
+    """What robust accuracy was measured against."""
+
+    attack: str
+    steps: int
+    norm: str
+    eps: float
+
+    @property
+    def name(self) -> str:
+        """The attack with its number of steps, as in PGD-20."""
+        return attack_name(self.attack, self.steps)
+
+    @property
+    def described(self) -> str:
+        """Attack, norm and size, in words that do not break at the sign."""
+        size = f"ε = {self.eps:g}".replace(" ", "\N{NO-BREAK SPACE}")
+        return f"{self.name}, {NORMS.get(self.norm, self.norm)}, {size}"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number per run."""
+
+    key: str
+    label: str
+    unit: Unit
+    better: Better
+    threat: Threat | None = None
+
+    def phrase(self, words: str) -> str:
+        """`higher` or `lower`, and whether this is the good direction where there is one."""
+        if words not in ("higher", "lower") or self.better == "neither":
+            return words
+        return f"{words} ({'better' if words == self.better else 'worse'})"
+
+
+NORMS = {"linf": "l∞", "l2": "l2"}
+
+# key, label, unit, better, path inside `measured`
+_PLAIN: tuple[tuple[str, str, Unit, Better, tuple[str, ...]], ...] = (
+    ("accuracy", "Test accuracy", "percent", "higher", ("accuracy", "test")),
+    ("nll_before", "NLL, before temperature", "nats", "lower", ("calibration", "before", "nll")),
+    ("nll_after", "NLL, after temperature", "nats", "lower", ("calibration", "after", "nll")),
+    ("ece_before", "ECE, before temperature", "percent", "lower", ("calibration", "before", "ece")),
+    ("ece_after", "ECE, after temperature", "percent", "lower", ("calibration", "after", "ece")),
+    ("brier_before", "Brier, before temperature", "", "lower", ("calibration", "before", "brier")),
+    ("brier_after", "Brier, after temperature", "", "lower", ("calibration", "after", "brier")),
+    (
+        "signed_gap_before",
+        "Confidence minus accuracy, before temperature",
+        "percent",
+        "neither",
+        ("calibration", "before", "signed_gap"),
+    ),
+    (
+        "signed_gap_after",
+        "Confidence minus accuracy, after temperature",
+        "percent",
+        "neither",
+        ("calibration", "after", "signed_gap"),
+    ),
+    ("temperature", "Temperature", "", "neither", ("temperature",)),
+    ("gap_loss", "Gap in loss, test minus train", "nats", "neither", ("gap", "loss")),
+    (
+        "gap_accuracy",
+        "Gap in accuracy, train minus test",
+        "percent",
+        "neither",
+        ("gap", "accuracy"),
+    ),
+    ("risk", "Mixup loss at the end", "nats", "neither", ("explanation", "final", "risk", "value")),
+    ("loss", "Standard loss at the end", "nats", "neither", ("explanation", "final", "loss")),
+    ("r1", "R1 at the end", "nats", "neither", ("explanation", "final", "r1")),
+    ("r2", "R2 at the end", "nats", "neither", ("explanation", "final", "r2")),
+    ("r3", "R3 at the end", "nats", "neither", ("explanation", "final", "r3")),
+    ("remainder", "Remainder at the end", "nats", "neither", ("explanation", "final", "remainder")),
+)
+
+
+def attack_name(attack: str, steps: int) -> str:
+    """FGSM, PGD-20."""
+    return attack.upper() if steps <= 1 else f"{attack.upper()}-{steps}"
+
+
+def at(record: Any, *path: str) -> Any:
+    """What stands at a path of keys, None where the path ends early."""
+    for key in path:
+        if not isinstance(record, Mapping):
+            return None
+        record = record.get(key)
+    return record
+
+
+def measurements(record: Mapping[str, Any]) -> dict[Metric, float | None]:
+    """Every metric of one finished run; None where the value is not finite."""
+    measured = record.get("measured") or {}
+    found: dict[Metric, float | None] = {}
+    for key, label, unit, better, path in _PLAIN:
+        found[Metric(key, label, unit, better)] = finite(at(measured, *path))
+        if key.startswith("signed_gap"):
+            found[_size_of_gap(key, label)] = _absolute(finite(at(measured, *path)))
+    return found | dict(_robust(measured))
+
+
+def _robust(measured: Mapping[str, Any]) -> Iterator[tuple[Metric, float | None]]:
+    for curve in measured.get("robustness") or ():
+        attack, norm, steps = str(curve["attack"]), str(curve["norm"]), int(curve.get("steps") or 1)
+        for point in curve["points"]:
+            if point["eps"] > 0:  # at 0 it is the clean accuracy again
+                threat = Threat(attack, steps, norm, float(point["eps"]))
+                key = f"robust/{attack}-{steps}/{norm}/{threat.eps:g}"
+                label = f"Accuracy under {threat.described}"
+                yield Metric(key, label, "percent", "higher", threat), finite(point["accuracy"])
+
+
+def _size_of_gap(key: str, label: str) -> Metric:
+    label = label.replace("Confidence minus accuracy", "|Confidence minus accuracy|")
+    return Metric(f"absolute_{key}", label, "percent", "lower")
+
+
+def _absolute(value: float | None) -> float | None:
+    return None if value is None else abs(value)

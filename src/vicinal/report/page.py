@@ -1,0 +1,214 @@
+"""One self-contained page: the verdict, the table, the figures, and how to reproduce them."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from vicinal import store
+from vicinal.report.comparison import (
+    Comparison,
+    Group,
+    Record,
+    compare,
+    grouped,
+    identity,
+)
+from vicinal.report.figures import figures
+from vicinal.report.findings import Sentence, sentences
+from vicinal.report.metrics import at
+from vicinal.report.numbers import finite, number
+from vicinal.report.panels import Figure, Style, styles
+from vicinal.report.rows import Line, line, main_metrics
+
+
+@dataclass(frozen=True)
+class Section:
+    """Everything the page shows about one group."""
+
+    group: Group
+    sentences: tuple[Sentence, ...]
+    main: tuple[Line, ...]
+    lines: tuple[Line, ...]
+    figures: tuple[Figure, ...]
+    looks: tuple[Style, ...]
+    data: dict[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def settings(self) -> list[tuple[str, str]]:
+        """What the runs share, then what they differ in; the version is told elsewhere."""
+        shared = [(k, str(v)) for k, v in self.group.configuration.items() if k != "version"]
+        seeds = ", ".join(map(str, self.group.seeds))
+        return [
+            *shared,
+            *self.data.items(),
+            ("methods", ", ".join(self.group.methods)),
+            ("seeds", seeds),
+        ]
+
+
+def render(
+    records: Iterable[Record],
+    *,
+    command: str | None = None,
+    unreadable: Sequence[store.Unreadable] = (),
+) -> str:
+    """The report as one HTML page that asks nothing of the network.
+
+    Whatever stands in the records (names of methods above all) is shown as text.
+
+    Args:
+        records: runs as read from their JSON files.
+        command: what was typed to make the runs, shown as it is; None where it is not known.
+        unreadable: files that were skipped, to be listed.
+    """
+    records = list(records)
+    comparison = compare(records)
+    sections = _sections(comparison, grouped(records))
+    drawn = [panel.spec() for s in sections for figure in s.figures for panel in figure.panels]
+    scripts = (Markup(_vega()), Markup(_text("page.js.jinja")))  # our own files, not input
+    environment = _distinct(records, "environment") | _versions(records)
+    seconds = [
+        finite(at(r, "seconds", part)) for r in records for part in ("training", "measuring")
+    ]
+    template = _environment().from_string(_text("page.html.jinja"))
+    return template.render(
+        title=_title(comparison),
+        policy=_policy(scripts),
+        style=Markup(_text("page.css.jinja")),
+        scripts=scripts,
+        specs=Markup(_json(drawn)),
+        sections=sections,
+        several=len(sections) > 1,
+        command=command,
+        environment=environment,
+        differing=any(len(values) > 1 for values in environment.values()),
+        seconds=number(sum(s for s in seconds if s is not None)),
+        unreadable=unreadable,
+        runs=len(records),
+    )
+
+
+def write(
+    runs: Path | str, out: Path | str, *, command: str | None = None
+) -> list[store.Unreadable]:
+    """Render every `*.json` of a folder into a file, which is replaced in one step.
+
+    Returns:
+        The files that could not be read; the page lists them too.
+
+    Raises:
+        ValueError: if the folder has no readable run.
+    """
+    records, unreadable = store.load(Path(runs))
+    if not records:
+        raise ValueError(
+            f"{runs} has no run that can be read ({len(unreadable)} unreadable files). It should "
+            "hold the *.json files that `vicinal compare` writes into its runs folder."
+        )
+    store.write(Path(out), render(records, command=command, unreadable=unreadable))
+    return unreadable
+
+
+def _sections(comparison: Comparison, runs: Sequence[Sequence[Record]]) -> list[Section]:
+    return [
+        Section(
+            group=group,
+            sentences=sentences(group),
+            main=tuple(line(group, metric) for metric in main_metrics(group)),
+            lines=tuple(line(group, metric) for metric in group.metrics),
+            figures=figures(group, records),
+            looks=styles(group.methods),
+            data=_data(records[0]),
+            notes=_notes(records),
+        )
+        for group, records in zip(comparison.groups, runs, strict=True)
+    ]
+
+
+def _data(record: Record) -> dict[str, str]:
+    """Sizes of the data, in words."""
+    examples = at(record, "data", "examples") or {}
+    words = {"examples": ", ".join(f"{count} {part}" for part, count in examples.items())}
+    for key in ("classes", "shape", "bounds"):
+        value = at(record, "data", key)
+        if value is not None:
+            words[key] = " × ".join(map(str, value)) if key == "shape" else str(value)
+    return {key: word for key, word in words.items() if word}
+
+
+def _notes(records: Sequence[Record]) -> tuple[str, ...]:
+    """What a reader of the table should know."""
+    at_limit = [identity(r) for r in records if at(r, "measured", "temperature_at_limit")]
+    if not at_limit:
+        return ()
+    named = "; ".join(f"{method} seed {seed}" for method, seed in at_limit)
+    return (
+        f"The temperature stopped at the limit of its search, so scaling may not be at its best: "
+        f"{named}.",
+    )
+
+
+def _title(comparison: Comparison) -> str:
+    names = dict.fromkeys(str(g.configuration.get("data", "runs")) for g in comparison.groups)
+    return f"Training with and without mixing: {', '.join(names)}"
+
+
+def _distinct(records: Sequence[Record], part: str) -> dict[str, dict[str, int]]:
+    """Per key of a part of the records, its different values and how many runs have each."""
+    found: dict[str, dict[str, int]] = {}
+    for record in records:
+        for key, value in (record.get(part) or {}).items():
+            values = found.setdefault(str(key), {})
+            values[str(value)] = values.get(str(value), 0) + 1
+    return found
+
+
+def _versions(records: Sequence[Record]) -> dict[str, dict[str, int]]:
+    """The versions of this package; part of the configuration, as numbers may depend on it."""
+    found = _distinct(records, "configuration")
+    return {"vicinal": found["version"]} if "version" in found else {}
+
+
+def _environment() -> Environment:
+    return Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+def _json(value: Any) -> str:
+    """JSON that no HTML parser can leave: no `<`, `>` or `&` in it."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """A policy that lets these two scripts run and nothing be fetched."""
+    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _vega() -> str:
+    """Vega, Vega-Lite and Vega-Embed in one script."""
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    # the only sequences that change how a browser reads a script element
+    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _text(name: str) -> str:
+    return files("vicinal.report").joinpath(name).read_text(encoding="utf-8")

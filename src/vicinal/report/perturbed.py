@@ -1,0 +1,99 @@
+"""Accuracy under attack, against the size of the perturbation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from vicinal.report.comparison import Group, Record
+from vicinal.report.metrics import NORMS, at, attack_name
+from vicinal.report.numbers import finite, level
+from vicinal.report.panels import (
+    Figure,
+    Panel,
+    Row,
+    Runs,
+    Style,
+    Table,
+    between,
+    lines,
+    mean,
+    rounded,
+    tooltips,
+)
+
+
+def robustness(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
+    """Accuracy against the size of the perturbation, one panel per attack and norm."""
+    kinds = dict.fromkeys(_kind(c) for rs in runs.values() for r in rs for c in _curves(r))
+    rows = {kind: _robust_rows(runs, kind) for kind in sorted(kinds, key=_norm_first)}
+    if not rows:
+        return None
+    written = [
+        (attack_name(kind[0], kind[2]), NORMS.get(kind[1], kind[1]), r["method"], f"{r['eps']:g}",
+         level(r["value"], "percent"), between(r, "percent"))
+        for kind, found in rows.items()
+        for r in found
+    ]  # fmt: skip
+    names = sorted({attack_name(attack, steps) for attack, _, steps in rows})
+    return Figure(
+        "robustness",
+        "Accuracy against ε",
+        (
+            "Accuracy on test examples that an attack may move by up to ε, in the units of the "
+            "inputs. Bands are 95% intervals over seeds; for one seed, over examples.",
+            f"{' and '.join(names)} are upper bounds on robust accuracy: an attack that finds "
+            "nothing does not show that there is nothing. A claim of robustness needs stronger "
+            "attacks.",
+        ),
+        tuple(_robust(kind, found, look) for kind, found in rows.items()),
+        Table(
+            ("Attack", "Norm", "Method", "ε", "Accuracy %", "95% interval"),
+            tuple(written),
+            3,
+        ),
+        columns=4,
+    )
+
+
+Kind = tuple[str, str, int]  # attack, norm, steps
+
+
+def _curves(record: Record) -> Sequence[Mapping[str, Any]]:
+    return at(record, "measured", "robustness") or ()
+
+
+def _kind(curve: Mapping[str, Any]) -> Kind:
+    return str(curve["attack"]), str(curve["norm"]), int(curve.get("steps") or 1)
+
+
+def _norm_first(kind: Kind) -> tuple[bool, str, int, str]:
+    attack, norm, steps = kind
+    return norm != "linf", norm, steps, attack
+
+
+def _robust_rows(runs: Runs, kind: Kind) -> list[Row]:
+    rows = []
+    for method, records in runs.items():
+        points: dict[float, list[Mapping[str, Any]]] = {}
+        for curve in (c for r in records for c in _curves(r) if _kind(c) == kind):
+            for point in curve["points"]:
+                if finite(point["accuracy"]) is not None:
+                    points.setdefault(float(point["eps"]), []).append(point)
+        for eps, found in sorted(points.items()):
+            row = {"method": method, "eps": eps, "mark": True}
+            row |= mean([p["accuracy"] for p in found])
+            if len(found) == 1:
+                row |= {end: rounded(finite(found[0].get(end))) for end in ("low", "high")}
+            rows.append(row)
+    return rows
+
+
+def _robust(kind: Kind, rows: Sequence[Row], look: Sequence[Style]) -> Panel:
+    attack, norm, steps = kind
+    scale = alt.Scale(domain=[0, 1])
+    y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format=".0%", tickCount=4))
+    x = alt.X("eps:Q", title="ε", axis=alt.Axis(tickCount=4, grid=False))
+    tips = tooltips(eps="ε", value="accuracy", low="from", high="to", seeds="seeds")
+    title = f"{attack_name(attack, steps)}, {NORMS.get(norm, norm)}"
+    return Panel(title, "Accuracy by size of perturbation.", rows, lines(look, x, y, tips))

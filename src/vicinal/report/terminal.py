@@ -1,0 +1,111 @@
+"""The comparison in a terminal: one compact table per group, then the verdict."""
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from vicinal.report.comparison import Cell, Comparison
+from vicinal.report.comparison import Group as Runs
+from vicinal.report.findings import middle, named_norm, sentences
+from vicinal.report.metrics import Metric
+from vicinal.report.numbers import NONE, differences, fixed, spread
+
+WIDE = 100  # columns from which the difference has a column of its own
+
+
+def summary(comparison: Comparison) -> RenderableType:
+    """Table and verdict of every group, for `rich.console.Console.print`.
+
+    From 100 columns on the difference to the baseline has its own column, below it stands
+    under the accuracy. Names are shown as they are, never read as markup.
+    """
+    parts = [part for runs in comparison.groups for part in _section(runs)]
+    return Group(*parts) if parts else Text("There are no runs to compare.")
+
+
+def _section(runs: Runs) -> Iterator[RenderableType]:
+    yield Text(f"\n{runs.title}", style="bold")
+    yield _Responsive(runs)
+    for sentence in sentences(runs):
+        line = Text.assemble((f"{sentence.topic}: ", "bold"), sentence.text)
+        yield Padding(line, (0, 0, 0, 1))
+
+
+class _Responsive:
+    """Chooses the table when the width is known."""
+
+    def __init__(self, runs: Runs) -> None:
+        self.runs = runs
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield table(self.runs, wide=options.max_width >= WIDE)
+
+
+def table(runs: Runs, *, wide: bool) -> Table:
+    """One line per method; two when narrow, where differences and arrows stand below."""
+    out = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    robust = middle(runs, "pgd", named_norm(runs))
+    out.add_column("method", overflow="fold", ratio=1)
+    for title in _titles(runs, robust, wide):
+        out.add_column(title, justify="right", no_wrap=True)
+    for method in runs.methods:
+        out.add_row(Text(method), *(Text(cell) for cell in _cells(runs, method, robust, wide)))
+    return out
+
+
+def _titles(runs: Runs, robust: Metric | None, wide: bool) -> list[Text]:
+    difference = f"minus {_short(runs.baseline)} [95%]"
+    accuracy = ["accuracy %", difference] if wide else [f"accuracy %\n{difference}"]
+    join = " " if wide else "\n"
+    titles = [*accuracy, f"NLL{join}→ scaled", f"ECE %{join}→ scaled", "T"]
+    if robust is not None and robust.threat is not None:
+        titles.append(f"{robust.threat.name} %\n{robust.threat.norm} {robust.threat.eps:g}")
+    return [Text(title) for title in titles]
+
+
+def _cells(runs: Runs, method: str, robust: Metric | None, wide: bool) -> Iterator[str]:
+    accuracy = runs.cell(method, "accuracy")
+    levels = (_spread(accuracy), _difference(runs, method, accuracy))
+    yield from levels if wide else ("\n".join(levels),)
+    yield _arrow(runs, method, "nll", wide)
+    yield _arrow(runs, method, "ece", wide)
+    temperature = runs.cell(method, "temperature")
+    yield fixed(temperature.mean if temperature else None, 2)
+    if robust is not None:
+        yield _spread(runs.cell(method, robust.key))
+
+
+def _difference(runs: Runs, method: str, cell: Cell | None) -> str:
+    if method == runs.baseline:
+        return "baseline"
+    if cell is None or cell.difference is None:
+        return NONE
+    d = cell.difference
+    mean, low, high = differences((d.mean, d.low, d.high), cell.metric.unit)
+    return mean if d.low is None else f"{mean} [{low}, {high}]"
+
+
+def _arrow(runs: Runs, method: str, name: str, wide: bool) -> str:
+    """The mean as trained, and after one fitted temperature."""
+    cells = [runs.cell(method, f"{name}_{when}") for when in ("before", "after")]
+    written = [
+        NONE
+        if c is None or c.mean is None
+        else fixed(100 * c.mean, 1)
+        if c.metric.unit == "percent"
+        else fixed(c.mean, 3)
+        for c in cells
+    ]
+    return (" → " if wide else "\n→ ").join(written)
+
+
+def _spread(cell: Cell | None) -> str:
+    return NONE if cell is None else spread(cell.mean, cell.sd, cell.metric.unit)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 16 else "baseline"

@@ -1,0 +1,308 @@
+"""The report says what follows from the runs, and nothing that stands in them can harm a page."""
+
+import html
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from vicinal import store
+from vicinal.report import compare, render, summary, verdict, write
+from vicinal.report.numbers import differences, number, spread
+from vicinal.report.rows import line
+
+EVIL = "mixup</script><img src=x onerror=alert(1)><!--[red]"
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+def calibration(nll, ece):
+    bins = [
+        {"low": 0.0, "high": 0.5, "count": 0, "confidence": None, "accuracy": None},
+        {"low": 0.5, "high": 1.0, "count": 20, "confidence": 0.8, "accuracy": 0.9},
+    ]
+    scores = {"accuracy": 0.9, "ece": ece, "signed_gap": -0.1, "nll": nll, "brier": 0.2}
+    return {**scores, "examples": 20, "bins": bins}
+
+
+def terms(loss):
+    errors = {"loss": 0, "r1": 0, "r2": 0.01, "r3": 0.01, "total": 0.02}
+    parts = {"loss": loss, "r1": -0.05, "r2": 0.1, "r3": -0.02, "total": loss + 0.03}
+    risk = {"value": loss + 0.05, "standard_error": 0.01}
+    return {
+        **parts,
+        "standard_errors": errors,
+        "risk": risk,
+        "remainder": 0.02,
+        "remainder_standard_error": 0.02,
+    }
+
+
+def curve(attack, steps, accuracy, robust):
+    points = [(0.0, accuracy), (0.1, robust), (0.2, robust / 2)]
+    written = [{"eps": e, "accuracy": a, "low": a - 0.1, "high": a + 0.1} for e, a in points]
+    return {"attack": attack, "norm": "linf", "steps": steps, "examples": 20, "points": written}
+
+
+def record(method, seed, accuracy=0.9, *, nll=0.3, fgsm=0.5, pgd=0.4, epochs=2, **changes):
+    """A run with everything in it."""
+    shared = {"data": "digits", "model": "cnn", "epochs": epochs, "train_size": 40}
+    keys = ("train_loss", "test_loss", "train_mixed_loss", "test_mixed_loss")
+    history = [
+        {"epoch": e, **dict.fromkeys(keys, 1 / e), **{k[:-4] + "accuracy": 0.5 for k in keys}}
+        for e in range(1, epochs + 1)
+    ]
+    configuration = {**shared, "method": method, "seed": seed, "version": "0.1.0"}
+    return {
+        "format": 1,
+        "name": store.name_of(configuration),
+        "configuration": configuration,
+        "environment": {"python": "3.11.7", "torch": "2.13.0"},
+        "data": {"examples": {"train": 40, "test": 20}, "classes": 2, "shape": [3], "bounds": None},
+        "status": "done",
+        "failure": None,
+        "history": history,
+        "measured": {
+            "accuracy": {"train": 1.0, "test": accuracy},
+            "loss": {"train": 0.1, "test": nll},
+            "gap": {"loss": nll - 0.1, "accuracy": 1 - accuracy},
+            "temperature": 1.2,
+            "temperature_at_limit": False,
+            "calibration": {"before": calibration(nll, 0.05), "after": calibration(0.3, 0.02)},
+            "explanation": {"law": "Beta(1, 1)", "initial": terms(2.3), "final": terms(0.1)},
+            "robustness": [curve("fgsm", 1, accuracy, fgsm), curve("pgd", 20, accuracy, pgd)],
+        },
+        "seconds": {"training": 1.0, "measuring": 1.0},
+        **changes,
+    }
+
+
+def failed(method, seed):
+    failure = {"epoch": 7, "reason": "the training loss became nan"}
+    return record(method, seed, status="failed", failure=failure, measured=None)
+
+
+def three_seeds():
+    """Differences of accuracy by hand: +0.02, +0.01, +0.04; of NLL: -0.020, -0.021, -0.022."""
+    erm = [record("erm", s, a, nll=0.3) for s, a in enumerate((0.90, 0.92, 0.91))]
+    mixed = [
+        record("mixup(alpha=0.2)", s, a, nll=n, fgsm=f)
+        for s, (a, n, f) in enumerate([(0.92, 0.280, 0.6), (0.93, 0.279, 0.61), (0.95, 0.278, 0.6)])
+    ]
+    return mixed[::-1] + erm
+
+
+def test_paired_differences_by_hand():
+    (group,) = compare(three_seeds()).groups
+    assert group.methods == ("erm", "mixup(alpha=0.2)")
+    cell = group.cell("mixup(alpha=0.2)", "accuracy")
+    assert cell.mean == pytest.approx(0.93333, abs=1e-5)
+    assert cell.sd == pytest.approx(0.015275, abs=1e-6)
+    found = cell.difference
+    # t with 2 degrees of freedom at 97.5 %: 4.302653; sd of the differences 0.0152753
+    assert (found.mean, found.low, found.high) == pytest.approx(
+        (0.0233333, -0.0146125, 0.0612792), abs=1e-6
+    )
+    assert (found.count, found.words) == (3, "no difference shown")
+    nll = group.cell("mixup(alpha=0.2)", "nll_before").difference
+    assert (nll.low, nll.high) == pytest.approx((-0.0234841, -0.0185159), abs=1e-6)
+    assert nll.words == "lower"
+    assert group.metric("nll_before").phrase("lower") == "lower (better)"
+    assert group.metric("accuracy").phrase("lower") == "lower (worse)"
+    assert group.metric("temperature").phrase("lower") == "lower"
+
+
+def test_only_seeds_that_both_have_are_paired():
+    runs = [record("erm", s, 0.9) for s in (0, 1)] + [record("noise", s, 0.8) for s in (1, 2)]
+    (group,) = compare(runs).groups
+    found = group.cell("noise", "accuracy").difference
+    assert (found.count, found.low) == (1, None)
+    assert found.mean == pytest.approx(-0.1)
+    assert group.missing == (("erm", 2), ("noise", 0))
+
+
+def test_values_that_are_not_finite_are_left_out_and_counted():
+    runs = three_seeds()
+    runs[0]["measured"]["calibration"]["before"]["nll"] = None
+    (group,) = compare(runs).groups
+    cell = group.cell("mixup(alpha=0.2)", "nll_before")
+    assert (cell.left_out, cell.seeds, cell.difference.count) == (1, (0, 1), 2)
+    assert line(group, cell.metric).entries[1].words.endswith(", 1 not finite")
+
+
+def test_settings_are_never_mixed():
+    comparison = compare([record("erm", 0, epochs=2), record("erm", 0, 0.5, epochs=3)])
+    assert [g.title for g in comparison.groups] == [
+        "digits, cnn, epochs 2",
+        "digits, cnn, epochs 3",
+    ]
+    assert all(not g.repeated for g in comparison.groups)
+
+
+def test_comparison_is_json():
+    comparison = compare([*three_seeds(), failed("noise", 0)])
+    assert json.loads(json.dumps(comparison.to_json(), allow_nan=False))["groups"][0]["seeds"]
+
+
+def test_verdict_names_failures_first_and_claims_no_more_than_the_intervals():
+    told = verdict(compare([*three_seeds(), failed("noise", 0)]))
+    assert told[0].startswith(
+        "Failed runs: 1 run did not end and is left out: noise seed 0 (epoch 7"
+    )
+    text = "\n".join(told)
+    assert "Test accuracy: No difference shown for mixup(alpha=0.2) [−1.46,\u00a0+6.13]." in text
+    assert "0.0210 nats lower (better) [−0.0235,\u00a0−0.0185]" in text
+    assert "FGSM and PGD disagree: mixup(alpha=0.2): FGSM says “higher”" in text
+    assert "Not covered: other data sets" in text
+    assert not re.search(r"no difference(?! shown)", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    ("methods", "reason"),
+    [(("erm", "noise"), "No method shares two"), (("erm",), "Fewer than two methods")],
+)
+def test_one_seed_allows_no_claim(methods, reason):
+    (told,) = verdict(compare([record(method, 0) for method in methods]))
+    assert told.startswith(f"No claim can be made: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "written"),
+    [
+        ((0.0123, -0.00456, 0.0301), "nats", ("+0.0123", "−0.0046", "+0.0301")),
+        ((0.0062, 0.00002, 0.0124), "percent", ("+0.620", "+0.002", "+1.240")),
+        ((0.0, None, None), "percent", ("0.00", "–", "–")),
+    ],
+)
+def test_differences_show_on_which_side_of_zero_they_end(values, unit, written):
+    assert differences(values, unit) == written
+
+
+def test_numbers_are_written_with_three_digits():
+    assert [number(v) for v in (0.12345, 12.345, 12345.6, -0.5, 0, None)] == [
+        *("0.123", "12.3", "12346", "−0.500", "0", "–")
+    ]
+    assert spread(0.9333, 0.0153, "percent") == "93.3 ± 1.5"
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_terminal_table_fits_and_is_plain_when_piped(width):
+    console = Console(width=width, file=io.StringIO())
+    console.print(summary(compare([*three_seeds(), failed("[red]x", 0)])))
+    text = console.file.getvalue()
+    assert "\x1b" not in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    assert "+2.33 [−1.46, +6.13]" in text
+    assert "\n[red]x " in text  # a name is never markup
+
+
+def page_without_vega(runs, **options):
+    """The page without the inlined library, whose code mentions addresses that nobody calls."""
+    page = render(runs, **options)
+    start, end = re.search(r"<script>(.*?)</script>", page, re.DOTALL).span()
+    return page[:start] + page[end:]
+
+
+def test_names_are_text_everywhere():
+    page = page_without_vega(
+        [record(EVIL, s) for s in range(2)] + [failed("<b>erm</b>", 0)],
+        command="vicinal compare '<script>'",
+    )
+    assert "<img" not in page
+    assert "<b>" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert page.count("<script") == 2  # the specifications and our own script
+    specs = re.search(r'id="specs">(.*?)</script>', page, re.DOTALL).group(1)
+    assert EVIL in json.dumps(json.loads(specs))
+
+
+def test_page_names_no_address_to_load_from():
+    page = page_without_vega(three_seeds(), command="vicinal compare digits")
+    assert re.findall(r"https?://[^\s\"'<]+", page) == []
+    assert "default-src 'none'" in html.unescape(page)
+    assert "not all made in the same environment" not in page
+    assert len(page) < 300_000
+
+
+def test_page_warns_when_versions_differ():
+    runs = three_seeds()
+    runs[0] = {**runs[0], "environment": {"python": "3.11.7", "torch": "2.12.0"}}
+    page = render(runs)
+    assert "not all made in the same environment" in page
+    assert "2.12.0 (1 run), 2.13.0 (5 runs)" in page
+
+
+def test_write_skips_what_it_cannot_read_and_replaces_in_one_step(tmp_path):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    for run in three_seeds():
+        (runs / f"{run['name']}.json").write_text(json.dumps(run))
+    (runs / "broken.json").write_text("{")
+    (runs / "other.json").write_text(json.dumps({**record("erm", 9), "format": 2}))
+    out = tmp_path / "report.html"
+    out.write_text("old")
+    skipped = write(runs, out)
+    assert [u.name for u in skipped] == ["broken.json", "other.json"]
+    assert str(skipped[1]) == "other.json: not a run of format 1, found 2"
+    assert "broken.json" in out.read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "runs"]
+    assert len(store.load(runs)[0]) == 6
+
+
+def test_write_says_when_there_is_nothing_to_show(tmp_path):
+    with pytest.raises(ValueError, match="no run that can be read"):
+        write(tmp_path, tmp_path / "report.html")
+
+
+def test_report_imports_no_torch():
+    code = "import sys, vicinal.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not CHROMIUM.exists() and not os.environ.get("CI"):  # never skipped there
+        pytest.skip(f"{CHROMIUM} is not installed")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield started
+        started.close()
+
+
+def test_page_in_a_browser(browser, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api")
+    out = tmp_path / "report.html"
+    out.write_text(render([*three_seeds(), *(record(EVIL, s, 0.8) for s in range(2))]))
+    page = browser.new_page(viewport={"width": 320, "height": 800}, color_scheme="dark")
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(out.as_uri())
+    page.wait_for_selector("html[data-figures=drawn]", timeout=15_000)
+    assert (said, asked) == ([], [out.as_uri()])
+    marks = "plots => plots.map(p => p.querySelectorAll('.mark-symbol path').length)"
+    drawn = page.eval_on_selector_all(".plot", marks)
+    assert len(drawn) > 20
+    assert all(drawn), drawn
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+    # hiding one method removes its markers, showing it brings them back
+    figure = page.locator("figure", has=page.locator("button[data-method]")).first
+    button = figure.locator("button[data-method]").nth(1)
+    markers = figure.locator(".mark-symbol path")
+    before = markers.count()
+    button.click()
+    playwright.expect(markers).to_have_count(before * 2 // 3)
+    button.click()
+    playwright.expect(markers).to_have_count(before)
+    page.close()
