@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from reference import dense
 from scipy import stats
 from torch import nn
 
+from reference import dense
 from vicinal.laws import Beta, Fixed, Uniform
 from vicinal.losses import bernoulli, categorical, gaussian, poisson
 from vicinal.risk import _unordered, vicinal_risk

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from reference import dense
 from torch import nn
 
+from reference import dense
 from vicinal.laws import Beta, Fixed
 from vicinal.losses import bernoulli, categorical, gaussian, poisson
 from vicinal.risk import vicinal_risk
@@ -101,10 +101,17 @@ def test_piecewise_linear_nets_have_no_third_term():
 def test_convolutions_and_images():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = nn.Sequential(
-            nn.Conv2d(1, 3, 3, padding=1), nn.SiLU(), nn.AvgPool2d(2), nn.Flatten(),
-            nn.Linear(12, 3),
-        ).double().requires_grad_(False)
+        model = (
+            nn.Sequential(
+                nn.Conv2d(1, 3, 3, padding=1),
+                nn.SiLU(),
+                nn.AvgPool2d(2),
+                nn.Flatten(),
+                nn.Linear(12, 3),
+            )
+            .double()
+            .requires_grad_(False)
+        )
         x = torch.rand(5, 1, 4, 4, dtype=torch.float64)
     y = torch.tensor([0, 1, 2, 0, 1])
     got = expand(model, x, y, Beta(1), categorical)

@@ -139,7 +139,7 @@ def _sum_all_pairs(
     weight: np.ndarray,
 ) -> float:
     n, total = len(x), 0.0
-    for rows in torch.arange(n, device=x.device).split(BATCH):
+    for rows in torch.split(torch.arange(n, device=x.device), BATCH):
         total += float(family(f(x[rows]), y[rows]).double().sum())  # i = j: nothing is mixed
     # Unordered pairs times nodes, enumerated without ever being held at once.
     pairs = n * (n - 1) // 2
@@ -177,7 +177,7 @@ def _sampled(
     losses = torch.cat(
         [
             _pair_losses(f, x, y, family, i[part], j[part], lam[part])
-            for part in torch.arange(pairs, device=x.device).split(BATCH)
+            for part in torch.split(torch.arange(pairs, device=x.device), BATCH)
         ]
     )
     return Estimate(float(losses.mean()), float(losses.std() / pairs**0.5))

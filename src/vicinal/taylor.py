@@ -160,14 +160,14 @@ def expand(
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, Lemma 3.1, whose centred
         data make C_i = Σ̂ + x_i x_i'; here for any data, family and number of outputs.
     """
-    if partners is not None and not partners >= 2:
-        raise ValueError(f"partners must be at least 2 to have a standard error, got {partners}.")
-    if partners is not None and rng is None:
-        raise ValueError("partners are drawn at random: pass rng=numpy.random.default_rng(seed).")
     centre = x.double().mean(0)
     if partners is None:
         eigenvectors = _eigenvectors((x.double() - centre).flatten(1)).to(x.dtype)
         count, share = len(eigenvectors), 1.0
+    elif rng is None:
+        raise ValueError("partners are drawn at random: pass rng=numpy.random.default_rng(seed).")
+    elif not partners >= 2:
+        raise ValueError(f"partners must be at least 2 to have a standard error, got {partners}.")
     else:
         drawn = torch.from_numpy(rng.integers(len(x), size=(partners, len(x)))).to(x.device)
         count, share = partners, 1 / partners
@@ -175,7 +175,7 @@ def expand(
     variances = torch.zeros(3, dtype=torch.float64)  # of curvature, residual and their sum
     with torch.no_grad(), unchanged(model) as f:
         check_targets(f, x, y, family)
-        for rows in torch.arange(len(x), device=x.device).split(BATCH):
+        for rows in torch.split(torch.arange(len(x), device=x.device), BATCH):
             part, labels = x[rows], y[rows]
             to_centre = _along(f, part, labels, (centre - part).to(x.dtype), family)
             sums += torch.stack(to_centre).double().sum(-1).cpu()
@@ -195,7 +195,11 @@ def expand(
     loss, r1, r2, r3 = (sums * scale / len(x)).tolist()
     errors = (law.spread / 2 * variances.sqrt() / len(x)).tolist()
     return Expansion(
-        loss, r1, r2, r3, loss + r1 + r2 + r3,
+        loss,
+        r1,
+        r2,
+        r3,
+        loss + r1 + r2 + r3,
         {"loss": 0.0, "r1": 0.0} | dict(zip(("r2", "r3", "total"), errors, strict=True)),
     )
 
@@ -250,4 +254,5 @@ def _eigenvectors(centred: Float[Tensor, "n d"]) -> Float[Tensor, "rank d"]:
     """Rows v with Σ v v' = Σ̂, the covariance (1/n) of the rows of `centred`."""
     _, scale, vectors = torch.linalg.svd(centred / len(centred) ** 0.5, full_matrices=False)
     kept = scale > scale.max() * max(centred.shape) * torch.finfo(scale.dtype).eps
-    return scale[kept, None] * vectors[kept]
+    directions: Tensor = scale[kept, None] * vectors[kept]
+    return directions

@@ -45,10 +45,10 @@ def regularisers(model, x, y, spread, family):
     covariance = flat.T @ flat / len(x)
     sums = np.zeros(3)
     for i in range(len(x)):
-        single = lambda z: model(z[None])[0].reshape(-1)  # noqa: E731
+        single = lambda z: model(z[None])[0].reshape(-1)
         f = single(x[i])
         zero = torch.zeros_like(labels[i : i + 1])
-        log_partition = lambda f, zero=zero: family(f.reshape(zero.shape), zero)[0]  # noqa: E731
+        log_partition = lambda f, zero=zero: family(f.reshape(zero.shape), zero)[0]
         p = jacrev(log_partition)(f)
         a2 = jacrev(jacrev(log_partition))(f)
         jacobian = jacrev(single)(x[i]).reshape(len(f), -1)
@@ -59,7 +59,9 @@ def regularisers(model, x, y, spread, family):
         sums += [
             2 * spread * float(residual @ jacobian @ to_centre),
             spread / 2 * float(torch.trace(a2 @ jacobian @ c @ jacobian.T)),
-            spread / 2 * float(sum(residual[k] * torch.trace(second[k] @ c) for k in range(len(f)))),
+            spread
+            / 2
+            * float(sum(residual[k] * torch.trace(second[k] @ c) for k in range(len(f)))),
         ]
     return sums / len(x)
 

@@ -23,7 +23,7 @@ Strategy = Callable[[Tensor, Tensor, np.random.Generator], Draw]
 
 
 def weights_like(x: Tensor, values: np.ndarray) -> Tensor:
-    """Weights drawn in float64, in the floating dtype of x (float32 for integers), on its device."""
+    """Weights in the floating dtype of x (float32 for integers) and on its device."""
     dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
     return torch.from_numpy(values).to(x.device, dtype)
 
@@ -133,7 +133,7 @@ def soft_targets(
     else:
         if y.ndim != 1:
             raise ValueError(f"class ids must have shape (n,), got {tuple(y.shape)}.")
-        if len(y) and not (0 <= int(y.min()) and int(y.max()) < classes):
+        if len(y) and not (int(y.min()) >= 0 and int(y.max()) < classes):
             raise ValueError(
                 f"class ids must lie in 0..{classes - 1}, got {int(y.min())} to {int(y.max())}."
             )
