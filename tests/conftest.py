@@ -1,9 +1,15 @@
 """Shapes are checked in every test: annotations are enforced by beartype."""
 
+import os
+
+import hypothesis
 import jaxtyping
 import pytest
 import torch
 
+# a busy machine is no bug; CI draws the same examples every time, people draw new ones
+hypothesis.settings.register_profile("vicinal", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("vicinal")
 torch.set_num_threads(1)  # tests run side by side; more threads than cores wait for each other
 jaxtyping.install_import_hook("vicinal", "shapes.checked")
 

@@ -29,7 +29,7 @@ def length(delta, norm):
 
 @each_attack
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), eps=st.floats(0, 1), width=st.floats(0.1, 3))
 def test_stays_in_the_ball_and_the_box_and_leaves_x_alone(attack, norm, seed, eps, width):
     g = torch.Generator().manual_seed(seed)
