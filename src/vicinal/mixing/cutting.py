@@ -1,13 +1,18 @@
-"""Cutting: a box of each image is taken from its partner."""
+"""Cutting: a box of each image is taken from its partner, in place or resized."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vicinal.laws import Beta
-from vicinal.mixing.draw import Draw, weights_like
+from vicinal.mixing.draw import Draw, per_sample, weights_like
+from vicinal.mixing.pairing import Pairing, partners, shuffle
+
+Interval = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
+"""First pixel, and first pixel after, of one interval per sample."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,7 @@ class CutMix:
 
     Args:
         alpha: shape of the law of λ, positive.
+        pairing: how partners are chosen.
 
     Returns (when called with x, y, rng):
         A Draw whose kept weights are 0 or 1, of shape (n, 1, ..., H, W).
@@ -32,14 +38,10 @@ class CutMix:
     """
 
     alpha: float = 1.0
+    pairing: Pairing = shuffle
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < np.inf:
-            raise ValueError(
-                f"alpha must be positive, got {self.alpha}. It shapes the area kept, "
-                "λ ~ Beta(alpha, alpha): 1.0 draws it uniformly, values near 0 keep nearly all "
-                "or nothing. To train without mixing, pass strategy=None."
-            )
+        Beta(self.alpha)
 
     @property
     def law(self) -> Beta:
@@ -48,29 +50,173 @@ class CutMix:
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Draw:
         """Draw boxes and partners for this batch."""
-        if x.ndim < 3:
+        height, width = image_size(x, "CutMix")
+        side = np.sqrt(1 - self.law.sample(len(x), rng))
+        rows, columns = interval(side, height, rng), interval(side, width, rng)
+        share = weights_like(x, 1 - area(rows, columns, height, width))
+        return Draw(partners(self.pairing, x, y, rng), outside(x, rows, columns), share)
+
+
+@dataclass(frozen=True)
+class ResizeMix:
+    """The whole partner, resized by a factor τ ~ U(smallest, largest), is pasted somewhere.
+
+    The share in the loss is the fraction of pixels that are not covered, 1 - τ² up to
+    rounding. Pixels are copied (nearest neighbour), so that the draw fits masks of class ids too.
+
+    Args:
+        smallest, largest: range of τ, 0 <= smallest <= largest <= 1.
+        pairing: how partners are chosen.
+
+    Returns (when called with x, y, rng):
+        A Draw whose kept weights are 0 or 1, and whose `place` says which pixel of the partner
+        is read.
+
+    Raises:
+        ValueError: if the box would be larger than the image or of negative size, or x is not
+            a batch of images (n, ..., H, W).
+
+    Source:
+        Qin, Fang, Zhang, Liu, Wang, Wang (2020), arXiv:2012.11101, section 3.2, with its range;
+        the interpolation is not stated there.
+    """
+
+    smallest: float = 0.1
+    largest: float = 0.8
+    pairing: Pairing = shuffle
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smallest <= self.largest <= 1:
             raise ValueError(
-                f"CutMix cuts boxes out of images (n, ..., H, W), got shape {tuple(x.shape)}. "
-                "For tables and embeddings use Mixup."
+                f"the range of τ must satisfy 0 <= smallest <= largest <= 1, got "
+                f"{self.smallest} to {self.largest}. It is the side of the pasted image in units "
+                "of the side of the image: a box larger than the image cannot be pasted."
             )
-        n, height, width = len(x), x.shape[-2], x.shape[-1]
-        side = np.sqrt(1 - self.law.sample(n, rng))
-        top, bottom = _interval(side, height, rng)
-        left, right = _interval(side, width, rng)
-        rows, columns = np.arange(height), np.arange(width)
-        in_rows = (rows >= top[:, None]) & (rows < bottom[:, None])
-        in_columns = (columns >= left[:, None]) & (columns < right[:, None])
-        kept = ~(in_rows[:, :, None] & in_columns[:, None, :])
-        share = 1 - (bottom - top) * (right - left) / (height * width)
-        keep = weights_like(x, kept).reshape(n, *[1] * (x.ndim - 3), height, width)
-        partner = torch.from_numpy(rng.permutation(n)).to(x.device)
-        return Draw(partner, keep=keep, share=weights_like(x, share))
+
+    def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Draw:
+        """Draw sizes, places and partners for this batch."""
+        height, width = image_size(x, "ResizeMix")
+        side = rng.uniform(self.smallest, self.largest, len(x))
+        rows, columns = _within(side, height, rng), _within(side, width, rng)
+        place = _stretched(rows, height)[:, :, None] * width + _stretched(columns, width)[:, None]
+        return Draw(
+            partners(self.pairing, x, y, rng),
+            outside(x, rows, columns),
+            weights_like(x, 1 - area(rows, columns, height, width)),
+            torch.from_numpy(place).to(x.device),
+        )
 
 
-def _interval(
-    side: np.ndarray, length: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """First pixel and first pixel after, of intervals of relative length `side`."""
-    size = (side * length).astype(int)
-    start = rng.integers(length, size=len(side)) - size // 2
+@dataclass(frozen=True)
+class HMix:
+    r"""Cutting and mixing at once: a box from the partner, mixup outside of it.
+
+    With λ ~ Beta(alpha, alpha), the box has relative area (1-λ)r before it is cut off at the
+    border, a fraction a of the image after; outside the own weight is λ/(1-a). So λ is the
+    share of pixels kept, and the share in the loss.
+
+    Args:
+        alpha: shape of the law of λ, positive.
+        r: how much of the partner's share is cut rather than mixed, in [0, 1]; 0 is mixup,
+            1 CutMix.
+        pairing: how partners are chosen.
+
+    Returns (when called with x, y, rng):
+        A Draw with kept weights of shape (n, 1, ..., H, W).
+
+    Raises:
+        ValueError: if alpha is not positive, r is not in [0, 1], or x is not a batch of images.
+
+    Source:
+        Park, Yun, Chun (2022), arXiv:2208.09913, section 5; there the share is that of the box
+        before it is cut off at the border.
+    """
+
+    alpha: float = 1.0
+    r: float = 0.5
+    pairing: Pairing = shuffle
+
+    def __post_init__(self) -> None:
+        Beta(self.alpha)
+        if not 0 <= self.r <= 1:
+            raise ValueError(
+                f"r must lie in [0, 1], got {self.r}. It is the part of the partner's share that "
+                "is cut: 0 mixes the whole image, 1 only cuts."
+            )
+
+    def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Draw:
+        """Draw boxes, weights and partners for this batch."""
+        height, width = image_size(x, "HMix")
+        lam = Beta(self.alpha).sample(len(x), rng)
+        side = np.sqrt((1 - lam) * self.r)
+        rows, columns = interval(side, height, rng), interval(side, width, rng)
+        left = 1 - area(rows, columns, height, width)
+        # rounding only shrinks the box, so the weight outside is at most 1; λ is 0 where all is cut
+        weight = weights_like(x, lam / np.where(left > 0, left, 1))
+        keep = outside(x, rows, columns) * per_sample(weight, x.ndim)
+        return Draw(partners(self.pairing, x, y, rng), keep, weights_like(x, lam))
+
+
+def image_size(x: Tensor, name: str) -> tuple[int, int]:
+    """Height and width of a batch of images.
+
+    Raises:
+        ValueError: if x has fewer than three axes.
+    """
+    if x.ndim < 3:
+        raise ValueError(
+            f"{name} takes images (n, ..., H, W), got shape {tuple(x.shape)}. "
+            "For tables and embeddings use Mixup."
+        )
+    return x.shape[-2], x.shape[-1]
+
+
+def interval(
+    side: Float[np.ndarray, " n"],
+    length: int,
+    rng: np.random.Generator,
+    centre: Int[np.ndarray, " n"] | None = None,
+) -> Interval:
+    """Intervals of relative length `side`, cut off at the border; centres uniform by default."""
+    size = (side * length).astype(np.int64)
+    start = (rng.integers(length, size=len(side)) if centre is None else centre) - size // 2
     return start.clip(0, length), (start + size).clip(0, length)
+
+
+def area(rows: Interval, columns: Interval, height: int, width: int) -> Float[np.ndarray, " n"]:
+    """Area of boxes, relative to the image."""
+    share: np.ndarray = (rows[1] - rows[0]) * (columns[1] - columns[0]) / (height * width)
+    return share
+
+
+def outside(x: Tensor, rows: Interval, columns: Interval) -> Float[Tensor, "n *ones h w"]:
+    """1 outside the boxes, 0 inside, for images of the shape of x."""
+    height, width = x.shape[-2:]
+    n = len(x)
+    through = weights_like(x, ~_inside(columns, width))  # what a row that meets the box keeps
+    both = torch.stack([torch.ones_like(through), through], 1).reshape(2 * n, width)
+    # whole rows are copied: three times as fast as a product of the two sides
+    kind = 2 * np.arange(n)[:, None] + _inside(rows, height)
+    keep = both.index_select(0, torch.from_numpy(kind.ravel()).to(x.device))
+    return keep.reshape(n, *[1] * (x.ndim - 3), height, width)
+
+
+def _inside(ends: Interval, length: int) -> np.ndarray:
+    pixels = np.arange(length)
+    return (pixels >= ends[0][:, None]) & (pixels < ends[1][:, None])
+
+
+def _within(side: Float[np.ndarray, " n"], length: int, rng: np.random.Generator) -> Interval:
+    """Intervals of relative length `side` at a uniform place where they fit."""
+    size = (side * length).astype(np.int64)
+    start = rng.integers(length - size + 1)
+    return start, start + size
+
+
+def _stretched(ends: Interval, length: int) -> Int[np.ndarray, "n length"]:
+    """Which pixel of the whole is read at each pixel, so that the interval shows all of it."""
+    first, after = ends
+    size = np.maximum(after - first, 1)[:, None]
+    offset = np.arange(length) - first[:, None]
+    read: np.ndarray = ((2 * offset + 1) * length // (2 * size)).clip(0, length - 1)
+    return read

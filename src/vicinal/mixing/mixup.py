@@ -3,20 +3,25 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from vicinal.laws import Beta
-from vicinal.mixing.draw import Draw, weights_like
+from vicinal.laws import Beta, Law
+from vicinal.mixing.draw import Draw, per_sample, weights_like
+from vicinal.mixing.pairing import Assignment, LabelKernel, Pairing, partners, shuffle
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Mixup:
     """One weight λ ~ Beta(alpha, alpha) per sample, partners by a random permutation.
 
     Args:
         alpha: shape of the law of λ, positive: 1.0 draws λ uniformly, values near 0 hardly
             mix. The source uses 0.2 to 0.4 on ImageNet and 1.0 on CIFAR-10.
+        law: any law of λ, in place of Beta(alpha, alpha).
+        pairing: how partners are chosen; with `LabelKernel` this is C-Mixup, with `Assignment`
+            k-mixup.
+        per_batch: whether all samples of a batch share one λ. The expected loss is the same, its
+            variance larger.
 
     Returns (when called with x, y, rng):
         A Draw; its shares have the dtype and device of x.
@@ -26,27 +31,67 @@ class Mixup:
 
     Source:
         Zhang, Cissé, Dauphin, Lopez-Paz (2018), arXiv:1710.09412; there one λ per batch, here one
-        per sample, which has the same expected loss.
+        per sample by default.
+
+    Example:
+        >>> import torch
+        >>> from vicinal.laws import Fixed
+        >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
+        >>> draw = Mixup(law=Fixed(0.75))(x, y, np.random.default_rng(0))
+        >>> draw.share
+        tensor([0.7500, 0.7500])
     """
 
-    alpha: float = 0.2
+    law: Law
+    pairing: Pairing
+    per_batch: bool
 
-    def __post_init__(self) -> None:
-        if not 0 < self.alpha < np.inf:
+    def __init__(
+        self,
+        alpha: float = 0.2,
+        *,
+        law: Law | None = None,
+        pairing: Pairing = shuffle,
+        per_batch: bool = False,
+    ) -> None:
+        if not 0 < alpha < np.inf:
             raise ValueError(
-                f"alpha must be positive, got {self.alpha}. It shapes λ ~ Beta(alpha, alpha): "
-                "1.0 draws λ uniformly, values near 0 hardly mix. To train without mixing, "
-                "pass strategy=None."
+                f"alpha must be positive, got {alpha}. It shapes λ ~ "
+                "Beta(alpha, alpha): 1.0 draws λ uniformly, values near 0 hardly mix. To train "
+                "without mixing, pass strategy=None."
             )
-
-    @property
-    def law(self) -> Beta:
-        """The law of λ."""
-        return Beta(self.alpha)
+        object.__setattr__(self, "law", Beta(alpha) if law is None else law)
+        object.__setattr__(self, "pairing", pairing)
+        object.__setattr__(self, "per_batch", per_batch)
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Draw:
         """Draw weights and partners for this batch."""
-        n = len(x)
-        share = weights_like(x, self.law.sample(n, rng))
-        partner = torch.from_numpy(rng.permutation(n)).to(x.device)
-        return Draw(partner, keep=share.reshape(n, *[1] * (x.ndim - 1)), share=share)
+        lam = self.law.sample(1 if self.per_batch else len(x), rng)
+        share = weights_like(x, np.broadcast_to(lam, len(x)).copy())
+        return Draw(partners(self.pairing, x, y, rng), per_sample(share, x.ndim), share)
+
+
+def k_mixup(alpha: float = 1.0, k: int = 16) -> Mixup:
+    """Mixup of blocks of k samples with the k others that fit best: `Assignment` pairing.
+
+    Args:
+        alpha: shape of the law of λ, positive.
+        k: size of the blocks.
+
+    Source:
+        Greenewald, Gu, Yurochkin, Solomon, Chien (2023), arXiv:2106.02933.
+    """
+    return Mixup(alpha, pairing=Assignment(k))
+
+
+def c_mixup(bandwidth: float, alpha: float = 2.0) -> Mixup:
+    """Mixup of samples with similar targets, for regression: `LabelKernel` pairing.
+
+    Args:
+        bandwidth: σ of the kernel, positive, in the units of y.
+        alpha: shape of the law of λ, positive.
+
+    Source:
+        Yao, Wang, Zhang, Zou, Finn (2022), arXiv:2210.05775; a weight per sample.
+    """
+    return Mixup(alpha, pairing=LabelKernel(bandwidth))

@@ -1,0 +1,78 @@
+"""FMix: a random blob of each image is taken from its partner."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import fft
+from torch import Tensor
+
+from vicinal.laws import Beta
+from vicinal.mixing.cutting import image_size
+from vicinal.mixing.draw import Draw, weights_like
+from vicinal.mixing.pairing import Pairing, partners, shuffle
+
+
+@dataclass(frozen=True)
+class FMix:
+    r"""Masks by threshold of a random field whose spectrum falls as frequency to the -decay.
+
+    The field is white complex noise divided by $f^\delta$ in Fourier space; the fraction λ ~
+    Beta(alpha, alpha) of pixels where it is largest is kept. The share in the loss is the
+    fraction of pixels kept, counted: λ rounded to whole pixels.
+
+    Args:
+        alpha: shape of the law of λ, positive.
+        decay: δ, 0 or more: 0 keeps single pixels, large values one smooth region.
+        pairing: how partners are chosen.
+
+    Returns (when called with x, y, rng):
+        A Draw whose kept weights are 0 or 1, of shape (n, 1, ..., H, W).
+
+    Raises:
+        ValueError: if alpha is not positive, decay is negative or infinite, or x is not a batch of
+            images (n, ..., H, W).
+
+    Source:
+        Harris, Marcu, Painter, Niranjan, Prügel-Bennett, Hare (2020), arXiv:2002.12047, section 4;
+        a mask per sample instead of one per batch.
+    """
+
+    alpha: float = 1.0
+    decay: float = 3.0
+    pairing: Pairing = shuffle
+
+    def __post_init__(self) -> None:
+        Beta(self.alpha)
+        if not 0 <= self.decay < np.inf:
+            raise ValueError(
+                f"decay must be 0 or more and finite, got {self.decay}. It is the power by which "
+                "high frequencies of the mask are damped: 3 gives a few smooth regions."
+            )
+
+    def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Draw:
+        """Draw masks and partners for this batch."""
+        height, width = image_size(x, "FMix")
+        n, pixels = len(x), height * width
+        lam = Beta(self.alpha).sample(n, rng)
+        # the nearest whole number of pixels, at random between the two neighbours
+        kept = np.floor(lam * pixels + rng.random(n)).astype(np.int64).clip(0, pixels)
+        field = _field(n, height, width, self.decay, rng).reshape(n, pixels)
+        ordered = np.sort(field, axis=1)
+        lowest = ordered[np.arange(n), pixels - kept.clip(min=1)]
+        mask = (field >= lowest[:, None]) & (kept > 0)[:, None]
+        keep = weights_like(x, mask).reshape(n, *[1] * (x.ndim - 3), height, width)
+        return Draw(partners(self.pairing, x, y, rng), keep, weights_like(x, mask.mean(1)))
+
+
+def _field(
+    n: int, height: int, width: int, decay: float, rng: np.random.Generator
+) -> Float[np.ndarray, "n height width"]:
+    """Real random fields with the spectrum f^-decay; the lowest frequency stands in for 0."""
+    rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)
+    frequency = np.hypot(rows, columns).clip(min=1 / max(height, width))
+    # real and imaginary part side by side; single precision is enough to rank pixels
+    noise = rng.standard_normal((n, height, width // 2 + 1, 2), dtype=np.float32)
+    spectrum = noise.view(np.complex64)[..., 0] * (frequency**-decay).astype(np.float32)
+    field: np.ndarray = fft.irfft2(spectrum, s=(height, width))
+    return field

@@ -1,0 +1,331 @@
+"""Pairing: who is mixed with whom, as functions of (x, y, rng) to one partner per sample.
+
+Pairings without options are functions, those with options frozen records to be called. All
+run on the CPU, whatever the device of the batch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from torch import Tensor
+
+Partners = Int[np.ndarray, " n"]
+Pairing = Callable[[Tensor, Tensor, np.random.Generator], Partners]
+"""A function of (x, y, rng) to partners, integers in 0..n-1."""
+
+ROWS = 2**22  # entries of a block of a distance matrix: 32 MB in float64
+
+
+def partners(pairing: Pairing, x: Tensor, y: Tensor, rng: np.random.Generator) -> Tensor:
+    """The partners that a pairing draws, checked, as int64 on the device of x.
+
+    Raises:
+        ValueError: if there is not one partner in 0..n-1 per sample.
+    """
+    rows = np.asarray(pairing(x, y, rng))
+    if rows.shape != (len(x),) or not (len(x) == 0 or 0 <= rows.min() <= rows.max() < len(x)):
+        raise ValueError(
+            f"a pairing must give one partner in 0..{len(x) - 1} for each of {len(x)} samples, "
+            f"got shape {rows.shape}" + (f", {rows.min()} to {rows.max()}." if rows.size else ".")
+        )
+    return torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64)).to(x.device)
+
+
+def shuffle(x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
+    """A uniformly random permutation; on average one sample per batch meets itself.
+
+    Source:
+        Zhang, Cissé, Dauphin, Lopez-Paz (2018), arXiv:1710.09412, section 2.
+    """
+    return rng.permutation(len(x))
+
+
+def derangement(x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
+    """A uniformly random permutation in which nobody meets itself.
+
+    Raises:
+        ValueError: for a batch of one, which has none.
+    """
+    n = len(x)
+    if n == 1:
+        raise ValueError(
+            "derangement needs two samples or more, got a batch of 1. Use shuffle, or drop the "
+            "last batch (drop_last=True)."
+        )
+    while True:  # a permutation is a derangement with probability 1/e, or a little less
+        rows = rng.permutation(n)
+        if not (rows == np.arange(n)).any():
+            return rows
+
+
+@dataclass(frozen=True)
+class Roll:
+    """Sample i meets sample i + shift, counted around; nothing is drawn.
+
+    It is the cheapest pairing: with ``mix(x, draw, out=...)`` no sample is gathered. Batches
+    must come in random order.
+
+    Args:
+        shift: how far away the partner is.
+    """
+
+    shift: int = 1
+
+    def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
+        """The partners of this batch; `rng` is not used."""
+        return (np.arange(len(x)) + self.shift) % max(len(x), 1)
+
+
+def same_class(x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
+    """A uniformly random permutation within each class.
+
+    Raises:
+        TypeError: if y does not hold class ids.
+    """
+    ids = _ids(y)
+    noise = rng.random((2, len(ids)))
+    rows = np.empty(len(ids), dtype=np.int64)
+    # in both orders the samples of a class stand in the same places
+    rows[np.lexsort((noise[0], ids))] = np.lexsort((noise[1], ids))
+    return rows
+
+
+def other_class(x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
+    """A uniformly random sample of any other class, for each sample on its own.
+
+    Raises:
+        TypeError: if y does not hold class ids.
+        ValueError: if all samples of the batch are of one class.
+    """
+    ids = _ids(y)
+    n = len(ids)
+    order = np.argsort(ids, kind="stable")
+    first = np.searchsorted(ids[order], ids, side="left")
+    size = np.searchsorted(ids[order], ids, side="right") - first
+    if (size == n).any():
+        raise ValueError(
+            f"other_class needs two classes or more, got a batch of {n} samples of class "
+            f"{ids[0]}. Use shuffle, or larger batches."
+        )
+    place = rng.integers(n - size)
+    return order[np.where(place < first, place, place + size)]
+
+
+@dataclass(frozen=True)
+class LabelKernel:
+    r"""C-Mixup: partners with similar labels, $P(j|i) \propto e^{-\|y_i-y_j\|^2 / 2\sigma^2}$.
+
+    The sample itself counts among the candidates, as in the source. Labels of one number are
+    drawn by rejection from an envelope of steps, exactly, in O(n log n) time and O(n) memory;
+    labels of several numbers by inverting each row of the kernel, in O(n²) time and O(n) memory.
+
+    Args:
+        bandwidth: σ, positive, in the units of y.
+
+    Raises:
+        ValueError: if the bandwidth is not positive, or y is not finite.
+        TypeError: if y is not floating.
+
+    Source:
+        Yao, Wang, Zhang, Zou, Finn (2022), arXiv:2210.05775, equation 6; the n×n table of
+        probabilities is never built.
+    """
+
+    bandwidth: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.bandwidth < np.inf:
+            raise ValueError(
+                f"bandwidth must be positive and finite, got {self.bandwidth}. It is the "
+                "distance, in the units of y, at which labels count as similar."
+            )
+
+    def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
+        """Draw partners for this batch."""
+        if not y.is_floating_point():
+            raise TypeError(
+                f"LabelKernel compares values, got targets of {y.dtype}. If they are values, "
+                "pass y.float(); for class ids use same_class."
+            )
+        labels = y.detach().cpu().double().numpy().reshape(len(y), -1) / self.bandwidth
+        if not np.isfinite(labels).all():
+            raise ValueError("LabelKernel needs finite labels, got NaN or infinity.")
+        if labels.shape[1] == 1:
+            return _near_values(labels[:, 0], rng)
+        return _near_vectors(labels, rng)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """k-mixup: blocks of k random samples meet k others by optimal assignment.
+
+    Among all ways to pair two blocks, the one with the least sum of squared distances
+    between inputs is taken (SciPy). The blocks together pair by a permutation.
+
+    Args:
+        k: size of the blocks; 1 is `shuffle`. The last block may be smaller.
+
+    Raises:
+        ValueError: if k is not at least 1.
+
+    Source:
+        Greenewald, Gu, Yurochkin, Solomon, Chien (2023), arXiv:2106.02933, section 2; there the
+        two blocks are drawn independently, here without replacement within the batch.
+    """
+
+    k: int = 16
+
+    def __post_init__(self) -> None:
+        if not self.k >= 1:
+            raise ValueError(f"k must be at least 1 sample per block, got {self.k}.")
+
+    def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
+        """Draw blocks and assign partners."""
+        values = x.detach().cpu().flatten(1)
+        flat = (values if values.dtype == torch.float64 else values.float()).numpy()
+        flat = flat - flat.mean(0)
+        own, other = rng.permutation(len(x)), rng.permutation(len(x))
+        rows = np.empty(len(x), dtype=np.int64)
+        for first in range(0, len(x), self.k):
+            here, there = own[first : first + self.k], other[first : first + self.k]
+            # least squared distance is largest inner product: the squares are paired anyhow
+            product = flat[here] @ flat[there].T
+            rows[here] = there[linear_sum_assignment(product, maximize=True)[1]]
+        return rows
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """One of the k nearest other samples of the batch, by Euclidean distance of inputs.
+
+    Args:
+        k: how many neighbours to choose from, uniformly.
+
+    Raises:
+        ValueError: if k is not at least 1, or the batch has not more than k samples.
+    """
+
+    k: int = 5
+
+    def __post_init__(self) -> None:
+        if not self.k >= 1:
+            raise ValueError(f"k must be at least 1 neighbour, got {self.k}.")
+
+    def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
+        """Draw a neighbour of each sample."""
+        n = len(x)
+        if not n > self.k:
+            raise ValueError(
+                f"Nearest(k={self.k}) needs more than {self.k} samples, got a batch of {n}. Take "
+                "a smaller k, or drop the last batch (drop_last=True)."
+            )
+        flat = _flat(x)
+        rows = np.empty(n, dtype=np.int64)
+        choice = rng.integers(self.k, size=n)
+        for block in _blocks(n):
+            distance = cdist(flat[block], flat, "sqeuclidean")
+            here = np.arange(len(distance))
+            distance[here, here + block.start] = np.inf  # nobody is its own neighbour
+            nearest = np.argpartition(distance, self.k - 1, axis=1)[:, : self.k]
+            rows[block] = nearest[here, choice[block]]
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Partners that are known beforehand.
+
+    Args:
+        rows: one partner in 0..n-1 for each sample of the batch.
+    """
+
+    rows: Shaped[np.ndarray, " n"]
+
+    def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
+        """The given partners; `rng` is not used."""
+        return self.rows
+
+
+def _ids(y: Tensor) -> Int[np.ndarray, " n"]:
+    if y.is_floating_point() or y.ndim != 1:
+        raise TypeError(
+            f"pairing by class needs class ids (n,), got {y.dtype} of shape {tuple(y.shape)}. If "
+            "y holds class ids as floats, pass y.long(); for one-hot labels y.argmax(1)."
+        )
+    return y.cpu().numpy()
+
+
+def _flat(x: Tensor) -> Float[np.ndarray, "n d"]:
+    return x.detach().cpu().double().numpy().reshape(len(x), -1)
+
+
+def _blocks(n: int) -> list[slice]:
+    rows = max(1, ROWS // n)
+    return [slice(first, min(first + rows, n)) for first in range(0, n, rows)]
+
+
+def _near_vectors(labels: Float[np.ndarray, "n d"], rng: np.random.Generator) -> Partners:
+    """One draw from each row of the kernel, block by block, by inversion."""
+    n = len(labels)
+    rows = np.empty(n, dtype=np.int64)
+    uniform = rng.random(n)
+    for block in _blocks(n):
+        kernel = np.exp(-cdist(labels[block], labels, "sqeuclidean") / 2)
+        total = np.cumsum(kernel, axis=1)
+        point = uniform[block] * total[:, -1]
+        rows[block] = (total <= point[:, None]).sum(1).clip(max=n - 1)
+    return rows
+
+
+STEP = 0.5  # width of the steps of the envelope, in bandwidths
+
+
+def _near_values(labels: Float[np.ndarray, " n"], rng: np.random.Generator) -> Partners:
+    """The same for labels of one number, from counts of labels in steps of distance.
+
+    Within a step the kernel is at most its value at the near edge; so a step is drawn by its
+    count times that value, a label uniformly within, and kept with the ratio of its kernel to
+    that value. Beyond the last step all labels together weigh less than rounding, because the
+    sample itself weighs 1.
+    """
+    n = len(labels)
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    reach = np.sqrt(2 * (np.log(max(n, 1)) + 37))  # n exp(-reach²/2) < 2^-53
+    near = STEP * np.arange(np.ceil(reach / STEP))
+    edges = np.concatenate([-near[::-1] - STEP, near, near[-1:] + STEP])
+    height = np.exp(-(np.concatenate([near[::-1], near]) ** 2) / 2)
+    rows = np.empty(n, dtype=np.int64)
+    waiting = np.arange(n)
+    while len(waiting):
+        refused = []
+        for chunk in np.array_split(waiting, len(waiting) * len(edges) // ROWS + 1):
+            found, step = _propose(labels[chunk], ordered, edges, height, rng)
+            kernel = np.exp(-((ordered[found] - labels[chunk]) ** 2) / 2)
+            kept = rng.random(len(chunk)) * height[step] < kernel
+            rows[chunk[kept]] = order[found[kept]]
+            refused.append(chunk[~kept])
+        waiting = np.concatenate(refused)
+    return rows
+
+
+def _propose(
+    labels: Float[np.ndarray, " m"],
+    ordered: Float[np.ndarray, " n"],
+    edges: Float[np.ndarray, " bounds"],
+    height: Float[np.ndarray, " steps"],
+    rng: np.random.Generator,
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """A place in the ordered labels, drawn from the envelope, and the step it lies in."""
+    bounds = np.searchsorted(ordered, labels[:, None] + edges)
+    total = np.cumsum(np.diff(bounds, axis=1) * height, axis=1)
+    point = rng.random(len(labels)) * total[:, -1]
+    step = (total <= point[:, None]).sum(1).clip(max=len(height) - 1)
+    here = np.arange(len(labels))
+    first, last = bounds[here, step], bounds[here, step + 1]
+    return rng.integers(first, np.maximum(last, first + 1)), step

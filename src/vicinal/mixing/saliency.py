@@ -1,0 +1,107 @@
+"""SaliencyMix: the box is cut where the partner matters most to the model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vicinal.forward import unchanged
+from vicinal.laws import Beta
+from vicinal.mixing.cutting import area, image_size, interval, outside
+from vicinal.mixing.draw import Draw, Loss, Model, mix, mixed_loss, moved, weights_like
+from vicinal.mixing.pairing import Pairing, partners, shuffle
+
+
+@dataclass(frozen=True)
+class SaliencyMix:
+    """A box of relative area 1-λ, λ ~ Beta(alpha, alpha), around the partner's salient pixel.
+
+    That pixel is where the gradient of the partner's loss by the input is largest. It needs the
+    model, so the box is placed when the draw is applied; nothing is random by then. The box
+    is cut off at the border; the share in the loss is the fraction of pixels kept, counted.
+
+    Args:
+        alpha: shape of the law of λ, positive.
+        pairing: how partners are chosen.
+
+    Returns (when called with x, y, rng):
+        A SaliencyDraw: apply it with `vicinal_losses`, or see the box with `resolve`.
+
+    Raises:
+        ValueError: if alpha is not positive, or x is not a batch of images (n, ..., H, W).
+
+    Source:
+        Uddin, Monira, Shin, Chung, Bae (2021), arXiv:2006.01791, section 3; saliency by the
+        gradient of the model itself in place of OpenCV's detector, a box per sample.
+    """
+
+    alpha: float = 1.0
+    pairing: Pairing = shuffle
+
+    def __post_init__(self) -> None:
+        Beta(self.alpha)
+
+    def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> "SaliencyDraw":
+        """Draw sizes and partners for this batch."""
+        image_size(x, "SaliencyMix")
+        side = np.sqrt(1 - Beta(self.alpha).sample(len(x), rng))
+        return SaliencyDraw(partners(self.pairing, x, y, rng), torch.from_numpy(side).to(x.device))
+
+
+@dataclass(frozen=True)
+class SaliencyDraw:
+    """Partners, and the side of each box relative to the image, in float64."""
+
+    partner: Int[Tensor, " n"]
+    side: Float[Tensor, " n"]
+
+    @property
+    def draw(self) -> None:
+        """None: where the boxes lie depends on the model; see `resolve`."""
+        return None
+
+    def resolve(self, model: Model, x: Tensor, y: Tensor, loss: Loss) -> Draw:
+        """The plain draw, with each box around the pixel that matters most to this model."""
+        height, width = image_size(x, "SaliencyMix")
+        pixel = input_saliency(model, x, y, loss).flatten(1).argmax(1)[self.partner].cpu().numpy()
+        side, rng = self.side.cpu().numpy(), np.random.default_rng(0)  # not used: centres given
+        rows = interval(side, height, rng, centre=pixel // width)
+        columns = interval(side, width, rng, centre=pixel % width)
+        share = weights_like(x, 1 - area(rows, columns, height, width))
+        return Draw(self.partner, outside(x, rows, columns), share)
+
+    def losses(self, model: Model, x: Any, y: Tensor, loss: Loss) -> Float[Tensor, " n"]:
+        """The mixed loss of the batch with boxes cut around salient pixels."""
+        draw = self.resolve(model, x, y, loss)
+        return mixed_loss(loss, model(mix(x, draw)), y, draw)
+
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> "SaliencyDraw":
+        """The same draw on another device."""
+        return moved(self, device, non_blocking)
+
+
+def input_saliency(
+    model: Model, x: Float[Tensor, "n *rest"], y: Tensor, loss: Loss
+) -> Float[Tensor, "n height width"]:
+    """The length of the gradient of each loss by each pixel, over channels; in eval mode.
+
+    Args:
+        model: maps x to outputs; it is left as it was.
+        x: images (n, ..., H, W).
+        y: labels that `loss` takes.
+        loss: maps (outputs, y) to one loss per example, (n,).
+
+    Returns:
+        Saliency, (n, H, W), 0 or more.
+
+    Source:
+        Simonyan, Vedaldi, Zisserman (2014), arXiv:1312.6034, section 3, for the loss instead of a
+        score, and the Euclidean length instead of the maximum over channels.
+    """
+    with torch.enable_grad(), unchanged(model) as f:
+        inputs = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(f(inputs), y).sum(), inputs)
+    return gradient.flatten(1, -3).norm(dim=1) if x.ndim > 3 else gradient.abs()

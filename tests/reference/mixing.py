@@ -1,0 +1,78 @@
+"""Mixing, slow and obvious: one sample, one pixel at a time."""
+
+import math
+
+import numpy as np
+import torch
+
+
+def mix(x, draw):
+    """Own and partner's values, weighed coordinate by coordinate, in float64."""
+    keep = draw.keep.double().expand_as(x) if draw.keep.ndim == x.ndim else None
+    mixed = torch.empty_like(x, dtype=torch.float64)
+    width = x.shape[-1]
+    for index in np.ndindex(*x.shape):
+        i, rest = index[0], index[1:]
+        if draw.place is not None:
+            pixel = int(draw.place[i, rest[-2], rest[-1]])
+            rest = (*rest[:-2], pixel // width, pixel % width)
+        other = float(x[(int(draw.partner[i]), *rest)])
+        weight = float(draw.share[i]) if keep is None else float(keep[index])
+        mixed[index] = weight * float(x[index]) + (1 - weight) * other
+    return mixed
+
+
+def _cut(rng, size, length):
+    """How much of an interval, centred at a uniform pixel, lies within the image."""
+    centre = int(rng.integers(length))
+    first = centre - size // 2
+    return sum(0 <= pixel < length for pixel in range(first, first + size))
+
+
+def cutmix_share(rng, height, width, alpha):
+    side = math.sqrt(1 - rng.beta(alpha, alpha))
+    cut = _cut(rng, int(side * height), height) * _cut(rng, int(side * width), width)
+    return 1 - cut / (height * width)
+
+
+def resizemix_share(rng, height, width, smallest, largest):
+    side = rng.uniform(smallest, largest)
+    return 1 - int(side * height) * int(side * width) / (height * width)
+
+
+def gridmix_share(rng, height, width, alpha, cells):
+    lam = rng.beta(alpha, alpha)
+    kept = {(i, j): rng.random() < lam for i in range(cells) for j in range(cells)}
+    pixels = [
+        kept[r * cells // height, c * cells // width] for r in range(height) for c in range(width)
+    ]
+    return sum(pixels) / len(pixels)
+
+
+def _bump_mean(rng, height, width, scale):
+    row, column = rng.integers(height), rng.integers(width)
+    return np.mean(
+        [
+            math.exp(-scale * ((r - row) ** 2 + (c - column) ** 2))
+            for r in range(height)
+            for c in range(width)
+        ]
+    )
+
+
+def gmix_share(rng, height, width, alpha):
+    lam = max(rng.beta(alpha, alpha), 1e-12)
+    return _bump_mean(rng, height, width, math.pi / (lam * height * width))
+
+
+def smoothmix_share(rng, height, width, smallest, largest):
+    sigma = rng.uniform(smallest, largest) * math.sqrt(height * width)
+    return 1 - _bump_mean(rng, height, width, 1 / (2 * sigma**2))
+
+
+def mit_weights(rng, alpha, margin):
+    while True:
+        first, second = rng.beta(alpha, alpha), rng.beta(alpha, alpha)
+        first, second = max(first, 1 - first), min(second, 1 - second)
+        if first - second >= margin:
+            return first, second
