@@ -7,7 +7,7 @@ from torch import nn
 
 from vicinal.attacks.fgsm import fgsm
 from vicinal.attacks.pgd import pgd
-from vicinal.forward import check_targets, logits_of, unchanged
+from vicinal.forward import LogitsAt, check_targets, logits_of, unchanged
 from vicinal.laws import Beta
 from vicinal.losses import categorical
 from vicinal.risk import vicinal_risk
@@ -93,7 +93,7 @@ def test_logits_are_unwrapped_or_refused():
 
     assert logits_of(lambda x: {"logits": x}, x) is x
     assert logits_of(lambda x: Output(), x) is x
-    with pytest.raises(TypeError, match=r"pass lambda x: model\(x\)\[0\]"):
+    with pytest.raises(TypeError, match=r"pass vicinal.LogitsAt\(model, 0\)"):
         logits_of(lambda x: (x, x), x)
     with pytest.raises(ValueError, match=r"2 went in, outputs of shape \(1, 3\) came out"):
         logits_of(lambda x: x[:1], x)
@@ -105,3 +105,63 @@ def test_targets_are_checked_before_the_work():
         check_targets(lambda x: x, x, torch.tensor([0, 1]), categorical)
     with pytest.raises(ValueError, match=r"class ids must lie in 0\.\.1"):
         check_targets(lambda x: x, x, torch.tensor([0, 1, 2]), categorical)
+
+
+def test_logits_at_an_entry_of_a_tuple_or_mapping():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(
+                nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(), nn.Linear(4, 2)
+            )
+
+        def forward(self, x):
+            return {"hidden": x, "scores": self.body(x)}
+
+    model = Two().train()
+    x, y = torch.rand(9, 3), torch.arange(9) % 2
+    with pytest.raises(TypeError, match="keys hidden, scores.*vicinal.LogitsAt"):
+        expand(model, x, y, Beta(1), categorical)
+    found = expand(LogitsAt(model, "scores"), x, y, Beta(1), categorical)
+    assert found.total == expand(model.body, x, y, Beta(1), categorical).total
+    assert all(module.training for module in model.modules())
+    assert logits_of(LogitsAt(lambda z: (0, z), 1), x) is x
+
+
+def test_losses_that_are_not_affine_in_the_label_are_refused(unchecked):
+    x, y = torch.rand(4, 3), torch.arange(4) % 2
+    for measure in (vicinal_risk, expand):
+        with pytest.raises(
+            TypeError, match="affine in the label, .*got cross_entropy|got cross_entropy"
+        ):
+            measure(nn.Linear(3, 2), x, y, Beta(1), nn.functional.cross_entropy)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_outputs_that_are_not_finite_are_refused(value):
+    x, y = torch.rand(4, 3), torch.arange(4) % 2
+    for measure in (vicinal_risk, expand):
+        with pytest.raises(ValueError, match="not finite"):
+            measure(lambda z: z + value, x, y, Beta(1), categorical)
+        late = torch.cat((torch.rand(10, 3), torch.full((1, 3), value)))
+        with pytest.raises(ValueError, match="not finite"):
+            measure(nn.Linear(3, 2), late, torch.arange(11) % 2, Beta(1), categorical)
+
+
+def test_probabilities_in_place_of_logits_are_pointed_out():
+    x, y = torch.rand(4, 3), torch.arange(4) % 2
+    for measure in (vicinal_risk, expand):
+        with pytest.warns(UserWarning, match="seem to be probabilities"):
+            measure(lambda z: z.softmax(1), x, y, Beta(1), categorical)
+        measure(lambda z: z.log_softmax(1), x, y, Beta(1), categorical)
+
+
+def test_models_that_mix_examples_are_refused():
+    x, y = torch.rand(6, 3), torch.arange(6) % 2
+    for model in (
+        lambda z: z - z.mean(0),
+        lambda z: z + torch.rand(()),
+        lambda z: z.flip(0),
+    ):
+        with pytest.raises(ValueError, match="when others left the batch"):
+            expand(model, x, y, Beta(1), categorical)

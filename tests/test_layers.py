@@ -8,10 +8,15 @@ import vicinal
 ROOT = Path(vicinal.__file__).parent
 LAYERS = [  # a module may import only from lines above its own; a package counts as one module
     {"randomness", "statistics", "store", "laws", "losses"},
-    {"mixing", "forward"},
-    {"risk", "taylor", "attacks", "calibration"},
-    {"robustness"},
+    {"forward"},
+    {"mixing", "derivatives"},
+    {"taylor", "attacks", "calibration"},
+    {"pairs", "expansions", "stream"},
+    {"risk"},
+    {"explanation", "recorder"},
+    {"robustness", "generalization", "estimators"},
     {"models", "data"},
+    {"model_files"},
     {"training"},
     {"study"},
     {"report"},

@@ -10,8 +10,10 @@ from vicinal import store, study
 from vicinal.calibration import calibration
 from vicinal.data import load
 from vicinal.losses import categorical
+from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.mixup import Mixup
 from vicinal.models import MODELS, Standardise
+from vicinal.report import render
 from vicinal.risk import vicinal_risk
 from vicinal.robustness import accuracy_curve
 from vicinal.taylor import expand
@@ -118,6 +120,24 @@ def test_measurements_are_those_of_the_functions(finished, monkeypatch, tmp_path
     assert curve["points"][0]["accuracy"] == truth.accuracy
 
 
+def test_terms_are_followed_over_training(tmp_path, finished):
+    """The last ones are those of the trained model; training is not disturbed."""
+    (record,) = execute(tmp_path, {"erm": None}, seeds=1, epochs=3, explain_every=2)
+    plain = finished[1][0]
+    found = [row.get("terms_r1") for row in record["history"]]
+    assert [value is not None for value in found] == [False, True, False]
+    for row, other in zip(record["history"], plain["history"], strict=True):
+        assert {k: v for k, v in row.items() if not k.startswith("terms_")} == other
+    assert record["measured"] == plain["measured"]
+    row = record["history"][1]
+    parts = sum(row[f"terms_{name}"] for name in ("loss", "r1", "r2", "r3", "remainder"))
+    assert row["terms_risk"] == pytest.approx(parts)
+    assert row["terms_loss"] == pytest.approx(row["train_loss"], rel=1e-5)
+    page = render([record])
+    assert "What mixing adds, over training" in page
+    assert "What mixing adds, over training" not in render([plain])
+
+
 def test_stored_runs_are_reused_and_damaged_ones_run_again(finished, tmp_path, monkeypatch):
     folder, records = finished
     for path in folder.iterdir():
@@ -162,6 +182,7 @@ def test_a_run_that_diverges_is_stored_as_failed_and_the_others_go_on(tmp_path):
     [
         ({"seeds": 0}, "seeds must be at least 1, got 0"),
         ({"epochs": 0}, "epochs must be at least 1"),
+        ({"explain_every": -1}, "explain_every must be 0"),
         ({"batch_size": -1}, "batch_size must be at least 1"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive"),
         ({"weight_decay": -1.0}, "weight_decay must be 0 or more"),
@@ -172,6 +193,12 @@ def test_a_run_that_diverges_is_stored_as_failed_and_the_others_go_on(tmp_path):
 def test_bad_input_is_refused_before_anything_is_written(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         study.plan(METHODS, tmp_path / "runs", **(OPTIONS | options))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_method_that_cannot_mix_the_data_is_refused_beforehand(tmp_path):
+    with pytest.raises(ValueError, match="cutmix cannot mix wine: CutMix takes images"):
+        study.plan({"cutmix": CutMix()}, tmp_path / "runs", **OPTIONS)
     assert not list(tmp_path.iterdir())
 
 

@@ -5,12 +5,11 @@ import difflib
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import fields
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, Parameter
 from cyclopts.config import Toml
@@ -49,6 +48,7 @@ def compare(
     batch_size: int = 64,
     learning_rate: float = 0.01,
     weight_decay: float = 0.01,
+    explain_every: int = 0,
     out: Path = Path(),
 ) -> int:
     """Train methods over paired seeds, explain and measure them, write runs/ and report.html.
@@ -66,6 +66,7 @@ def compare(
         batch_size: Examples per step.
         learning_rate: Of AdamW; it rises over the first tenth of the steps, then falls to 0.
         weight_decay: Of AdamW, on all parameters.
+        explain_every: Epochs between measurements of R1, R2, R3 during training; 0 for none.
         out: Folder for runs/ and report.html.
     """
     out_console = Console()
@@ -90,6 +91,7 @@ def compare(
             batch_size=batch_size,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
+            explain_every=explain_every,
         )
     except (ValueError, OSError) as error:
         _refuse(error)
@@ -124,6 +126,92 @@ def compare(
     out_console.print(terminal.summary(comparison.compare(records)))
     out_console.print(escape(f"Report: {out / 'report.html'}"), highlight=False, soft_wrap=True)
     return FAILED_RUN if any(record["status"] == "failed" for record in records) else 0
+
+
+@app.command
+def explain(
+    model: str,
+    *,
+    data: str = "digits",
+    architecture: str | None = None,
+    part: Literal["train", "validation", "test"] = "train",
+    alphas: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (
+        0.05,
+        0.1,
+        0.2,
+        0.4,
+        1.0,
+        2.0,
+        4.0,
+    ),
+    pairs: int = 20_000,
+    exact: bool = False,
+    shown: int = 8,
+    seed: int = 0,
+    out: Path = Path("explanation"),
+) -> int:
+    """Explain what mixup does to a trained model's loss, at every strength.
+
+    Writes explanation.json, explanation.html and explanation.svg, and prints a table.
+
+    Args:
+        model: module:attribute (this runs the code of the module), or a file of weights.
+        data: Data set: breast_cancer, digits, iris or wine.
+        architecture: For a file of weights, the reference model: cnn, mlp or linear.
+        part: Which part of the split of this seed to explain.
+        alphas: Strengths, the law of λ being Beta(α, α).
+        pairs: Mixed examples to evaluate per strength.
+        exact: Sum all pairs and take all directions; slow beyond a few hundred examples.
+        shown: Examples to show for each term.
+        seed: Of the split and of the pairs.
+        out: Folder for the results.
+    """
+    import json
+    from dataclasses import asdict
+
+    import numpy as np
+    import torch
+
+    from vicinal import explanation, store
+    from vicinal.data import LOADERS, load
+    from vicinal.model_files import load_model
+    from vicinal.models import MODELS
+    from vicinal.report import explained
+
+    torch.set_num_threads(1)  # for small data more threads cost more than they give
+    say = Console(stderr=True)
+    try:
+        _known("data set", data, LOADERS)
+        if architecture is not None:
+            _known("architecture", architecture, MODELS)
+        split = load(data, seed)
+        loaded = load_model(model, split, architecture)
+        chosen = getattr(split, part)
+        out.mkdir(parents=True, exist_ok=True)
+        with Progress(console=say, disable=not say.is_terminal, transient=True) as progress:
+            task = progress.add_task("explaining", total=1.0)
+            found = explanation.explain(
+                loaded,
+                chosen.x,
+                chosen.y,
+                alphas=alphas,
+                pairs=None if exact else pairs,
+                partners=None if exact else 8,
+                shown=shown,
+                rng=np.random.default_rng(seed),
+                progress=lambda share: progress.update(task, completed=share),
+            )
+    except (ValueError, TypeError, OSError) as error:
+        _refuse(error)
+    record = store.plain(asdict(found))
+    named = sorted({e["index"] for group in record["carriers"].values() for e in group})
+    rows, labels = ({k: v[k].numpy() for k in named} for v in (chosen.x, chosen.y))
+    store.write(out / "explanation.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    store.write(out / "explanation.html", explained.page(record, rows, labels))
+    explained.figure(record).save(out / "explanation.svg")
+    Console().print(explained.table(record))
+    Console().print(escape(f"Figure: {out / 'explanation.html'}"), highlight=False, soft_wrap=True)
+    return 0
 
 
 @app.command
@@ -186,10 +274,7 @@ def parse_methods(methods: Sequence[str]) -> "dict[str, Strategy | None]":
     Raises:
         ValueError: for unknown names or options, with the nearest right one, and repetitions.
     """
-    from vicinal.mixing.cutting import CutMix
-    from vicinal.mixing.mixup import Mixup
-
-    known = {"cutmix": CutMix, "erm": None, "mixup": Mixup}
+    known = _methods()
     strategies: dict[str, Strategy | None] = {}
     for text in methods:
         name, options = _call(text)
@@ -200,18 +285,71 @@ def parse_methods(methods: Sequence[str]) -> "dict[str, Strategy | None]":
                 raise ValueError(f"{name} takes no options, got {text}.")
             canonical, strategy = name, None
         else:
+            defaults = _numbers(kind)
             for option in options:
-                _known(f"option of {name}", option, [field.name for field in fields(kind)])
+                _known(f"option of {name}", option, defaults)
             try:
                 strategy = kind(**options)
             except TypeError as error:
                 raise ValueError(f"{text}: options must be numbers ({error}).") from error
-            values = ((field.name, getattr(strategy, field.name)) for field in fields(kind))
+            values = (defaults | options).items()
             canonical = f"{name}({', '.join(f'{key}={value:g}' for key, value in values)})"
         if canonical in strategies:
             raise ValueError(f"the method {canonical} is named twice.")
         strategies[canonical] = strategy
     return strategies
+
+
+def _methods() -> "dict[str, Callable[..., Strategy] | None]":
+    """Every strategy by name; kmixup and mixup_or_cutmix are combinations in common use."""
+    from vicinal.expansions.expanded import Expanded
+    from vicinal.mixing.choice import mixup_or_cutmix
+    from vicinal.mixing.cutting import CutMix, HMix, ResizeMix
+    from vicinal.mixing.fmix import FMix
+    from vicinal.mixing.gaussian import GMix, SmoothMix
+    from vicinal.mixing.gridmix import GridMix
+    from vicinal.mixing.hidden import ManifoldMixup
+    from vicinal.mixing.kway import DirichletMixup
+    from vicinal.mixing.mit import MIT
+    from vicinal.mixing.mixup import Mixup, k_mixup
+    from vicinal.mixing.mixupe import MixupE
+    from vicinal.mixing.noisy import NoisyFeatureMixup
+    from vicinal.mixing.regmixup import RegMixup
+    from vicinal.mixing.remix import Remix
+    from vicinal.mixing.saliency import SaliencyMix
+
+    return {
+        "cutmix": CutMix,
+        "dirichletmixup": DirichletMixup,
+        "erm": None,
+        "expanded": Expanded,
+        "fmix": FMix,
+        "gmix": GMix,
+        "gridmix": GridMix,
+        "hmix": HMix,
+        "kmixup": k_mixup,
+        "manifoldmixup": ManifoldMixup,
+        "mit": MIT,
+        "mixup": Mixup,
+        "mixup_or_cutmix": mixup_or_cutmix,
+        "mixupe": MixupE,
+        "noisyfeaturemixup": NoisyFeatureMixup,
+        "regmixup": RegMixup,
+        "remix": Remix,
+        "resizemix": ResizeMix,
+        "saliencymix": SaliencyMix,
+        "smoothmix": SmoothMix,
+    }
+
+
+def _numbers(kind: "Callable[..., Strategy]") -> dict[str, float]:
+    """The options of a strategy that are numbers, with their defaults."""
+    defaults = {name: option.default for name, option in signature(kind).parameters.items()}
+    return {
+        name: value
+        for name, value in defaults.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def _call(text: str) -> tuple[str, dict[str, Any]]:

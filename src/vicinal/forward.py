@@ -1,5 +1,7 @@
 """Running someone's model without changing it: the one door through which we measure."""
 
+import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -9,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vicinal.losses import Family
+
+PROBED = 8  # examples on which a model is looked at before the work
 
 Model = Callable[[Tensor], object]
 """Any callable from a batch (n, ...) to logits (n, K), (n, 1) or (n,)."""
@@ -27,9 +31,10 @@ def logits_of(model: Model, x: Tensor) -> Float[Tensor, "n *k"]:
     elif not isinstance(out, Tensor) and hasattr(out, "logits"):
         out = out.logits
     if not isinstance(out, Tensor):
+        keys = f" with keys {', '.join(map(str, out))}" if isinstance(out, Mapping) else ""
         raise TypeError(
-            f"the model must return a tensor of logits, got {type(out).__name__}. Say which part "
-            "holds them: pass lambda x: model(x)[0], or the like."
+            f"the model must return a tensor of logits, got {type(out).__name__}{keys}. Say which "
+            "part holds them: pass vicinal.LogitsAt(model, 0), or a key in place of 0."
         )
     if out.shape[:1] != x.shape[:1]:
         raise ValueError(
@@ -37,6 +42,29 @@ def logits_of(model: Model, x: Tensor) -> Float[Tensor, "n *k"]:
             f"{tuple(out.shape)} came out."
         )
     return out
+
+
+class LogitsAt(nn.Module):
+    """A model that returns a tuple or a mapping, with the one entry that holds its logits.
+
+    Args:
+        model: the model; its modes and buffers are handled as if it were passed itself.
+        entry: index or key of the logits in what the model returns.
+
+    Example:
+        >>> pair = lambda x: (x.sum(), 2 * x)
+        >>> LogitsAt(pair, 1)(torch.ones(1, 2))
+        tensor([[2., 2.]])
+    """
+
+    def __init__(self, model: Model, entry: int | str) -> None:
+        super().__init__()
+        self.model, self.entry = model, entry
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits for a batch."""
+        outputs: Tensor = self.model(x)[self.entry]  # type: ignore[index]
+        return outputs
 
 
 @contextmanager
@@ -83,6 +111,36 @@ def refuse_batch_statistics(modules: list[nn.Module], *, eval_mode: bool) -> Non
             )
 
 
+def check_family(family: object) -> None:
+    """Refuse losses for which the mixup loss has no such form.
+
+    Raises:
+        TypeError: if the loss is not one of the families l = A(f) - <y, f>.
+    """
+    if not isinstance(family, Family):
+        name = getattr(family, "__name__", type(family).__name__)
+        raise TypeError(
+            f"family must be vicinal.categorical, bernoulli, gaussian or poisson, got {name}. Only "
+            "a loss that is affine in the label has a mixed loss equal to the loss of the mixed "
+            "label, on which the mixup loss and its expansion rest; focal loss or the squared "
+            "error of probabilities is not. For cross-entropy pass vicinal.categorical."
+        )
+
+
+def finite(value: float, what: str) -> float:
+    """The value itself.
+
+    Raises:
+        ValueError: if it is not finite.
+    """
+    if not math.isfinite(value):
+        raise ValueError(
+            f"{what} is not finite, got {value}: the model gives infinite or undefined outputs, or "
+            "derivatives, on these data. Look at the outputs for the examples one by one."
+        )
+    return value
+
+
 def check_targets(f: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, family: Family) -> None:
     """Check all targets against the outputs of one example, before a long computation.
 
@@ -91,5 +149,47 @@ def check_targets(f: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, family: F
     """
     if not len(x) == len(y) >= 1:
         raise ValueError(f"x and y must hold as many examples, at least 1, got {len(x)}, {len(y)}.")
-    outputs = f(x[:1])
-    family.check_labels(outputs.expand(len(y), *outputs.shape[1:]), y)
+    if not torch.isfinite(x).all():
+        raise ValueError("the inputs are not finite: x holds NaN or infinity.")
+    with torch.no_grad():
+        outputs = f(x[:PROBED])
+        change = _change_alone(f, x[:PROBED], outputs)
+    if not torch.isfinite(outputs).all():
+        raise ValueError(
+            "the model's outputs are not finite: there is NaN or infinity among those of the first "
+            f"{len(outputs)} examples. Check the weights, and that the inputs are finite."
+        )
+    # the same arithmetic in another order may differ in the last digits
+    if not change <= 10 * torch.finfo(outputs.dtype).eps ** 0.5 * float(outputs.abs().max()):
+        raise ValueError(
+            f"the model's output for one example changed by {change:.3g} when others left the "
+            "batch. Mixing and its expansion need a model that treats each example alone and "
+            "draws nothing at random: no statistics of the batch, no dropout outside nn.Dropout."
+        )
+    family.check_labels(outputs[:1].expand(len(y), *outputs.shape[1:]), y)
+
+
+def warn_of_probabilities(f: Callable[[Tensor], Tensor], x: Tensor, family: Family) -> None:
+    """Warn where a model of several classes seems to end in a softmax."""
+    with torch.no_grad():
+        outputs = f(x[:PROBED])
+    if not family.scalar and len(outputs) > 1 and _looks_like_probabilities(outputs):
+        warnings.warn(
+            "the model's outputs lie in [0, 1] and sum to 1 for each example, so they seem to be "
+            "probabilities; they are taken for logits. Leave out the softmax at the end, or pass "
+            "their logarithm.",
+            stacklevel=3,
+        )
+
+
+def _change_alone(f: Callable[[Tensor], Tensor], x: Tensor, outputs: Tensor) -> float:
+    """How much the outputs for the first half change when the second half is left out."""
+    if len(x) < 2:
+        return 0.0
+    alone = f(x[: len(x) // 2])
+    return float((alone - outputs[: len(alone)]).abs().max())
+
+
+def _looks_like_probabilities(outputs: Tensor) -> bool:
+    whole = (outputs.double().sum(-1) - 1).abs() < 1e-4
+    return bool((whole & (outputs >= 0).all(-1) & (outputs <= 1).all(-1)).all())

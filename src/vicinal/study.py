@@ -27,6 +27,7 @@ from vicinal.mixing.draw import Draw, Strategy, mix, mixed_loss
 from vicinal.mixing.mixup import Mixup
 from vicinal.models import MODELS, Standardise
 from vicinal.randomness import generator
+from vicinal.recorder import Recorder
 from vicinal.risk import vicinal_risk
 from vicinal.robustness import accuracy_curve
 from vicinal.taylor import expand
@@ -55,6 +56,7 @@ class Configuration:
     batch_size: int
     learning_rate: float
     weight_decay: float
+    explain_every: int
     version: str
 
 
@@ -79,11 +81,12 @@ def plan(
     batch_size: int,
     learning_rate: float,
     weight_decay: float,
+    explain_every: int = 0,
 ) -> Plan:
     """Check a study and list its runs, seed by seed, all methods of a seed together.
 
     Raises:
-        ValueError: for numbers out of range, or a model that does not fit the data.
+        ValueError: for numbers out of range, or a model or method that does not fit the data.
         OSError: if the folder cannot be written.
     """
     for name, count in (("seeds", seeds), ("epochs", epochs), ("batch_size", batch_size)):
@@ -93,6 +96,8 @@ def plan(
         raise ValueError(f"learning_rate must be positive, got {learning_rate}.")
     if not 0 <= weight_decay < np.inf:
         raise ValueError(f"weight_decay must be 0 or more, got {weight_decay}.")
+    if not explain_every >= 0:
+        raise ValueError(f"explain_every must be 0 (never) or more epochs, got {explain_every}.")
     if not strategies:
         raise ValueError("methods must name at least one method, such as erm.")
     split = load(data, 0, train_size)
@@ -100,6 +105,14 @@ def plan(
     model = model or ("cnn" if images else "mlp")
     if model == "cnn" and not images:
         raise ValueError(f"the model cnn needs images, {data} is a table. Pass mlp or linear.")
+    part = split.train
+    for method, strategy in strategies.items():
+        if strategy is None:
+            continue
+        try:
+            strategy(part.x[:batch_size], part.y[:batch_size], generator(0, "trial"))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{method} cannot mix {data}: {error}") from error
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"cannot write to the folder {folder}.")
@@ -114,6 +127,7 @@ def plan(
             batch_size=batch_size,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
+            explain_every=explain_every,
             version=vicinal.__version__,
         )
         for seed in range(seeds)
@@ -219,7 +233,7 @@ def _run(
             split.train.y,
             categorical,
             Schedule(run.epochs, run.batch_size, run.learning_rate, run.weight_decay, run.seed),
-            evaluate=_evaluation(model, split, run.seed),
+            evaluate=_evaluation(model, split, run.seed, run.explain_every),
             checkpoint=folder / f"{name}.checkpoint",
             progress=lambda: advance(1),
         )
@@ -250,8 +264,13 @@ def _explain_start(data: str, model: str, seed: int, train_size: int) -> dict[st
     return explain(_initial(model, seed, split), split.train, seed)
 
 
-def _evaluation(model: nn.Module, split: Split, seed: int) -> Callable[[], Row]:
-    """Clean and mixed loss and accuracy on training and test data, on the same pairs always."""
+def _evaluation(
+    model: nn.Module, split: Split, seed: int, explain_every: int
+) -> Callable[[int], Row]:
+    """Clean and mixed loss and accuracy on training and test data, on the same pairs always.
+
+    Every `explain_every` epochs (0 for never) the terms of the mixup loss join the row.
+    """
     parts: dict[str, tuple[Part, Draw | None]] = {}
     for name, part in (("train", split.train), ("test", split.test)):
         draw = Mixup(LAW.alpha)(part.x, part.y, generator(seed, "evaluation", name))
@@ -259,8 +278,13 @@ def _evaluation(model: nn.Module, split: Split, seed: int) -> Callable[[], Row]:
         parts[f"{name}_mixed"] = (part, draw)
     inputs = {name: mix(part.x, draw) for name, (part, draw) in parts.items()}
 
-    def evaluate() -> Row:
-        row = {}
+    def evaluate(epoch: int) -> Row:
+        row: Row = {}
+        if explain_every and epoch % explain_every == 0:
+            recorder = Recorder(split.train.x, split.train.y, LAW, seed=seed)
+            recorder(model, epoch)
+            row = {f"terms_{name}": value for name, value in recorder.rows[0].items()}
+            del row["terms_epoch"]
         with torch.no_grad(), unchanged(model) as f:
             for name, (part, draw) in parts.items():
                 outputs = f(inputs[name])

@@ -6,7 +6,7 @@ expanded at the unmixed examples along the directions to their partners. Only on
 the law enters, its spread κ = E[λ(1-λ)].
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,17 +15,19 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from vicinal.derivatives.choice import Engine
+from vicinal.derivatives.second_order import Parts, drawn, engine_of, parts, passes, principal
 from vicinal.forward import (
     Model,
+    check_family,
     check_targets,
-    logits_of,
+    finite,
     refuse_batch_statistics,
     unchanged,
+    warn_of_probabilities,
 )
-from vicinal.laws import Law
+from vicinal.laws import Beta, Law
 from vicinal.losses import Family, categorical
-
-BATCH = 512  # examples per pass: three to four times the memory of a forward pass
 
 
 class Terms(NamedTuple):
@@ -48,6 +50,8 @@ class Expansion:
         r3: the curvature of the model, 0 for piecewise-linear nets; may be negative.
         total: loss + r1 + r2 + r3.
         standard_errors: of each of these, by name; 0 for what is exact.
+        spread: κ = E[λ(1-λ)] of the law; r1, r2 and r3 are proportional to it.
+        engine: how the derivatives were taken, and why not by a faster way.
     """
 
     loss: float
@@ -56,6 +60,29 @@ class Expansion:
     r3: float
     total: float
     standard_errors: dict[str, float]
+    spread: float
+    engine: str
+
+    def at(self, law: Law) -> "Expansion":
+        """The expansion under another law, without another look at the model.
+
+        Raises:
+            ValueError: if this expansion was made for a law that never mixes.
+        """
+        if not self.spread > 0:
+            raise ValueError(
+                "this expansion was made for a law of spread 0, which never mixes, so its terms "
+                "are 0 and tell nothing of other laws. Expand under Uniform() first."
+            )
+        scale = law.spread / self.spread
+        r1, r2, r3 = (scale * term for term in (self.r1, self.r2, self.r3))
+        regularisers = self.loss + r1 + r2 + r3
+        errors = {k: v * (1 if k == "loss" else scale) for k, v in self.standard_errors.items()}
+        return Expansion(self.loss, r1, r2, r3, regularisers, errors, law.spread, self.engine)
+
+    def curve(self, alphas: Sequence[float]) -> list["Expansion"]:
+        """The expansion under Beta(α, α) for each α: the whole curve for one computation."""
+        return [self.at(Beta(alpha)) for alpha in alphas]
 
 
 def taylor_terms(
@@ -108,15 +135,17 @@ def taylor_terms(
     """
     if not 0 <= spread <= 0.25:
         raise ValueError(f"spread = E[λ(1-λ)] lies in [0, 1/4] for any λ in [0, 1], got {spread}.")
+    check_family(family)
     if isinstance(model, nn.Module):
         refuse_batch_statistics(list(model.modules()), eval_mode=False)
-    along = _along(lambda x: logits_of(model, x), x, y, x[partner] - x, family)
-    return Terms(
-        loss=along.loss,
-        slope=2 * spread * along.slope,
-        curvature=spread / 2 * along.curvature,
-        residual=spread / 2 * along.residual,
-    )
+    engine = engine_of(model, family)
+    if torch.is_grad_enabled():
+        return terms_along(engine, x, y, x[partner] - x, spread)
+    found = [
+        terms_along(engine, x[rows], y[rows], x[partner[rows]] - x[rows], spread)
+        for rows in passes(x, 1)
+    ]
+    return Terms(*(torch.cat(term) for term in zip(*found, strict=True)))
 
 
 def expand(
@@ -160,99 +189,68 @@ def expand(
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, Lemma 3.1, whose centred
         data make C_i = Σ̂ + x_i x_i'; here for any data, family and number of outputs.
     """
-    centre = x.double().mean(0)
-    if partners is None:
-        eigenvectors = _eigenvectors((x.double() - centre).flatten(1)).to(x.dtype)
-        count, share = len(eigenvectors), 1.0
-    elif rng is None:
-        raise ValueError("partners are drawn at random: pass rng=numpy.random.default_rng(seed).")
-    elif not partners >= 2:
+    if partners is not None and not partners >= 2:
         raise ValueError(f"partners must be at least 2 to have a standard error, got {partners}.")
-    else:
-        drawn = torch.from_numpy(rng.integers(len(x), size=(partners, len(x)))).to(x.device)
-        count, share = partners, 1 / partners
-    sums = torch.zeros(4, dtype=torch.float64)  # loss, slope, curvature, residual
-    variances = torch.zeros(3, dtype=torch.float64)  # of curvature, residual and their sum
+    if partners is not None and rng is None:
+        raise ValueError("partners are drawn at random: pass rng=numpy.random.default_rng(seed).")
+    check_family(family)
     with torch.no_grad(), unchanged(model) as f:
         check_targets(f, x, y, family)
-        for rows in torch.split(torch.arange(len(x), device=x.device), BATCH):
-            part, labels = x[rows], y[rows]
-            to_centre = _along(f, part, labels, (centre - part).to(x.dtype), family)
-            sums += torch.stack(to_centre).double().sum(-1).cpu()
-            spread_out = torch.zeros(count, 2, len(rows), dtype=torch.float64)
-            for k in range(count):
-                if partners is None:
-                    v = eigenvectors[k].reshape(1, *x.shape[1:]).expand_as(part)
-                else:
-                    v = (x[drawn[k, rows]] - centre).to(x.dtype)
-                along = _along(f, part, labels, v, family)
-                spread_out[k] = torch.stack([along.curvature, along.residual])
-            sums[2:] += share * spread_out.sum((0, 2))
-            if partners is not None:
-                both = torch.cat([spread_out, spread_out.sum(1, keepdim=True)], 1)
-                variances += both.var(0).sum(-1) / partners
-    scale = torch.tensor([1, 2 * law.spread, law.spread / 2, law.spread / 2], dtype=torch.float64)
-    loss, r1, r2, r3 = (sums * scale / len(x)).tolist()
-    errors = (law.spread / 2 * variances.sqrt() / len(x)).tolist()
+        warn_of_probabilities(f, x, family)
+        engine = engine_of(model, family, f)
+        found = contributions(engine, x, y, partners, rng)
+    return _averaged(found, law.spread, engine.report)
+
+
+def contributions(
+    engine: Engine,
+    x: Float[Tensor, "n *rest"],
+    y: Shaped[Tensor, "n *k"],
+    partners: int | None,
+    rng: np.random.Generator | None,
+) -> Parts:
+    """The parts of each example's expansion: towards the mean, and about it."""
+    cloud = principal(x) if partners is None or rng is None else drawn(x, partners, rng)
+    to_centre = (x.double().mean(0) - x.double()).to(x.dtype)
+    return parts(engine, x, y, to_centre, None, cloud)
+
+
+def terms_of(found: Parts, spread: float) -> Terms:
+    """Loss, R1, R2 and R3 of each example, in float64."""
+    slope, curvature, residual, _ = found.own
+    return Terms(
+        found.loss,
+        2 * spread * slope,
+        spread / 2 * (curvature + found.cloud[0]),
+        spread / 2 * (residual + found.cloud[1]),
+    )
+
+
+def along(engine: Engine, x: Tensor, y: Tensor, v: Tensor) -> Terms:
+    """The Taylor polynomial of each example's loss in t at x + t v: its terms at t = 1."""
+    loss, slope, curvature, residual = terms_along(engine, x, y, v, 1.0)
+    return Terms(loss, slope / 2, curvature, residual)
+
+
+def _averaged(found: Parts, spread: float, engine: str) -> Expansion:
+    terms = terms_of(found, spread)
+    loss, r1, r2, r3 = (finite(float(term.mean()), "the expansion") for term in terms)
+    variance = found.covariance[:2, :2]
+    squared = (variance[0, 0], variance[1, 1], variance.sum())
+    errors = [spread / 2 * float(v) ** 0.5 / len(found.loss) for v in squared]
+    names = dict(zip(("r2", "r3", "total"), errors, strict=True))
     return Expansion(
-        loss,
-        r1,
-        r2,
-        r3,
-        loss + r1 + r2 + r3,
-        {"loss": 0.0, "r1": 0.0} | dict(zip(("r2", "r3", "total"), errors, strict=True)),
+        loss, r1, r2, r3, loss + r1 + r2 + r3, {"loss": 0.0, "r1": 0.0} | names, spread, engine
     )
 
 
-class _Along(NamedTuple):
-    """Loss and its derivatives along one direction per example, each (n,)."""
-
-    loss: Tensor
-    slope: Tensor  # <p - y, Jv>
-    curvature: Tensor  # (Jv)' A'' (Jv)
-    residual: Tensor  # <p - y, H[v, v]>
-
-
-def _along(
-    f: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, v: Tensor, family: Family
-) -> _Along:
-    """Differentiate twice backward through one scalar t per example, at x + t v.
-
-    The first pass gives d/dt <c, f> for a cotangent c. Its derivative by c is Jv, by t it is
-    <c, H[v, v]>: one second pass gives both. Works wherever reverse mode does twice, which
-    nested forward mode does not (SiLU, attention).
-    """
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        t = x.new_zeros((len(x), *[1] * (x.ndim - 1)), requires_grad=True)
-        out = f(x + t * v)
-        # c must not depend on t; to keep its dependence on the parameters f runs once more.
-        c = family.residual(f(x) if differentiable else out.detach(), y)
-        c = c if c.requires_grad else c.requires_grad_()
-        slope = _grad((c * out).sum(), (t,), create_graph=True)[0]
-        jv, residual = _grad(slope.sum(), (c, t), create_graph=differentiable)
-    if not differentiable:
-        out, slope = out.detach(), slope.detach()
-    return _Along(
-        loss=family(out, y),
-        slope=slope.reshape(len(x)),
-        curvature=family.quadratic(out, jv),
-        residual=residual.reshape(len(x)),
+def terms_along(engine: Engine, x: Tensor, y: Tensor, v: Tensor, spread: float) -> Terms:
+    """Loss, R1, R2 and R3 of each example for a given direction; nothing is checked."""
+    outputs, first, residual = engine(x, y, v[None])
+    slope = engine.family.residual(outputs, y) * first[0]
+    return Terms(
+        loss=engine.family(outputs, y),
+        slope=2 * spread * slope.reshape(len(x), -1).sum(-1),
+        curvature=spread / 2 * engine.family.quadratic(outputs, first[0]),
+        residual=spread / 2 * residual,
     )
-
-
-def _grad(value: Tensor, inputs: tuple[Tensor, ...], *, create_graph: bool) -> tuple[Tensor, ...]:
-    """Gradients, zero where the value does not depend on an input."""
-    if not value.requires_grad:
-        return tuple(torch.zeros_like(i) for i in inputs)
-    return torch.autograd.grad(
-        value, inputs, create_graph=create_graph, allow_unused=True, materialize_grads=True
-    )
-
-
-def _eigenvectors(centred: Float[Tensor, "n d"]) -> Float[Tensor, "rank d"]:
-    """Rows v with Σ v v' = Σ̂, the covariance (1/n) of the rows of `centred`."""
-    _, scale, vectors = torch.linalg.svd(centred / len(centred) ** 0.5, full_matrices=False)
-    kept = scale > scale.max() * max(centred.shape) * torch.finfo(scale.dtype).eps
-    directions: Tensor = scale[kept, None] * vectors[kept]
-    return directions

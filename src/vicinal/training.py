@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from vicinal.losses import Family
-from vicinal.mixing.draw import Draw, Strategy, mix, mixed_loss
-from vicinal.randomness import generator
+from vicinal.mixing.draw import AnyDraw, Strategy, vicinal_losses
+from vicinal.randomness import draw_generator, generator
 from vicinal.store import set_aside
 
 Row = dict[str, float]
@@ -55,17 +55,29 @@ class Schedule:
     seed: int
 
 
+class _Objective(nn.Module):
+    """The loss of a batch as a module, so that all that it runs of the model is functional."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, y: Tensor, draw: AnyDraw, family: Family) -> Tensor:
+        return vicinal_losses(self.model, x, y, draw, family).mean()
+
+
 def objective(
     model: nn.Module,
     state: dict[str, Tensor],
     x: Float[Tensor, "n *rest"],
     y: Shaped[Tensor, "n *k"],
-    draw: Draw | None,
+    draw: AnyDraw,
     family: Family,
 ) -> Float[Tensor, ""]:
     """The mean loss of one mixed batch as a function of the model's parameters and buffers."""
-    outputs = functional_call(model, state, (mix(x, draw),))
-    return mixed_loss(family, outputs, y, draw).mean()
+    named = {f"model.{name}": value for name, value in state.items()}
+    loss: Tensor = functional_call(_Objective(model), named, (x, y, draw, family))
+    return loss
 
 
 def train(
@@ -76,7 +88,7 @@ def train(
     family: Family,
     schedule: Schedule,
     *,
-    evaluate: Callable[[], Row],
+    evaluate: Callable[[int], Row],
     checkpoint: Path,
     progress: Callable[[], None],
 ) -> list[Row]:
@@ -92,7 +104,7 @@ def train(
         y: their targets.
         family: the loss.
         schedule: how to train.
-        evaluate: called after each epoch; what it returns joins that epoch's row.
+        evaluate: called with the epoch, from 1, after it; what it returns joins its row.
         checkpoint: file that holds the state after each epoch, replaced atomically.
         progress: called after each epoch, those found in the checkpoint included.
 
@@ -125,7 +137,7 @@ def train(
                 rate = _rate(epoch * len(starts) + step, schedule.epochs * len(starts))
                 for group in optimiser.param_groups:
                     group["lr"] = schedule.learning_rate * rate
-                rng = generator(schedule.seed, "draw", epoch, step)
+                rng = draw_generator(schedule.seed, epoch=epoch, step=step)
                 draw = None if strategy is None else strategy(x[rows], y[rows], rng)
                 loss = objective(model, state, x[rows], y[rows], draw, family)
                 optimiser.zero_grad()
@@ -135,7 +147,7 @@ def train(
         mean = float(total / len(x))
         if not math.isfinite(mean):
             raise Diverged(epoch + 1, history)
-        history.append({"epoch": epoch + 1, "objective": mean} | evaluate())
+        history.append({"epoch": epoch + 1, "objective": mean} | evaluate(epoch + 1))
         _save(checkpoint, model, optimiser, history)
         progress()
     return history

@@ -74,3 +74,38 @@ def as_values(model, x, y):
     if outputs.ndim == 2 and outputs.shape[1] > 1:
         return torch.nn.functional.one_hot(y, outputs.shape[1]).to(x.dtype)
     return y.to(x.dtype)
+
+
+def shrunk(model, x, y, law_moments, family):
+    """The expansion about shrunk examples by its formula, with dense derivatives of the loss."""
+    mean, square = law_moments  # E θ and E θ²
+    labels = as_values(model, x, y).reshape(len(x), -1)
+    shape = model(x[:1]).shape[1:]
+    x_mean, y_mean = x.mean(0), labels.mean(0)
+    dx, dy = (x - x_mean).reshape(len(x), -1), labels - y_mean
+    varied, other = square - mean**2, 1 - 2 * mean + square
+    sxx, syx = dx.T @ dx / len(x), dy.T @ dx / len(x)
+    total = 0.0
+    for i in range(len(x)):
+
+        def loss(z, label):
+            outputs = model(z.reshape(1, *x.shape[1:]))
+            return family(outputs, label.reshape(1, *shape))[0]
+
+        z, label = x_mean.flatten() + mean * dx[i], y_mean + mean * dy[i]
+        total += float(loss(z, label))
+        second = jacrev(jacrev(loss))(z, label)
+        mixed = jacrev(jacrev(loss, argnums=1))(z, label)
+        total += float((second * (varied * torch.outer(dx[i], dx[i]) + other * sxx)).sum()) / 2
+        total += float((mixed * (varied * torch.outer(dy[i], dx[i]) + other * syx)).sum())
+    return total / len(x)
+
+
+def noise(model, x, y, deviation, family):
+    """½ σ² times the mean trace of the Hessian of the loss in the input."""
+    total = 0.0
+    for z, label in zip(x, y, strict=True):
+        loss = lambda z, label=label: family(model(z[None]), label[None])[0]
+        second = jacrev(jacrev(loss))(z).reshape(z.numel(), z.numel())
+        total += deviation**2 / 2 * float(torch.trace(second))
+    return total / len(x)

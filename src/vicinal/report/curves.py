@@ -34,6 +34,34 @@ CURVES = (
     ("train_mixed_loss", "Training loss, mixed"),
 )
 
+TERMS = (
+    ("terms_risk", "Mixup loss"),
+    ("terms_loss", "Standard loss"),
+    ("terms_r1", "R1"),
+    ("terms_r2", "R2"),
+    ("terms_r3", "R3"),
+    ("terms_remainder", "Remainder"),
+)
+
+
+def terms_over_training(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
+    """The mixup loss and its terms after some epochs, where runs recorded them."""
+    rows = {key: _curve_rows(runs, key) for key, _ in TERMS}
+    panels = tuple(_curve(rows, key, label, look) for key, label in TERMS if rows[key])
+    if not panels:
+        return None
+    return Figure(
+        "terms-over-training",
+        "What mixing adds, over training",
+        (
+            "The mixup loss on the training set and what it is made of, as training goes on: mean "
+            "over seeds, with its 95% interval as a band. In nats; each panel has its own axis.",
+        ),
+        panels,
+        _curve_table(runs, rows, TERMS),
+        columns=3,
+    )
+
 
 def learning_curves(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     """Accuracy and loss after every epoch, on plain and on mixed examples."""
@@ -52,7 +80,7 @@ def learning_curves(group: Group, runs: Runs, look: Sequence[Style]) -> Figure |
             "share their axis.",
         ),
         panels,
-        _curve_table(runs, rows),
+        _curve_table(runs, rows, CURVES),
         columns=4,
     )
 
@@ -77,8 +105,10 @@ def _curve_rows(runs: Runs, key: str) -> list[Row]:
 def _curve(rows: Mapping[str, list[Row]], key: str, label: str, look: Sequence[Style]) -> Panel:
     accuracy = key.endswith("accuracy")
     kind = "accuracy" if accuracy else "loss"
-    values = [r["value"] for k, found in rows.items() if k.endswith(kind) for r in found]
-    log = not accuracy and min(values) > 0
+    term = key.startswith("terms_")
+    alike = [key] if term else [k for k in rows if k.endswith(kind)]
+    values = [r["value"] for k in alike for r in rows[k]]
+    log = not accuracy and not term and min(values) > 0
     domain = [0, 1] if accuracy else [min(values), max(values)]
     kind_of_scale = {"type": "log"} if log else {"zero": False}
     scale = alt.Scale(domain=domain, **kind_of_scale)
@@ -91,7 +121,9 @@ def _curve(rows: Mapping[str, list[Row]], key: str, label: str, look: Sequence[S
     return Panel(label, "Mean over seeds by epoch, one line per method.", rows[key], drawn)
 
 
-def _curve_table(runs: Runs, rows: Mapping[str, list[Row]]) -> Table:
+def _curve_table(
+    runs: Runs, rows: Mapping[str, list[Row]], curves: Sequence[tuple[str, str]]
+) -> Table:
     at_epoch = {
         (k, r["method"], r["epoch"]): r["value"] for k, found in rows.items() for r in found
     }
@@ -100,12 +132,12 @@ def _curve_table(runs: Runs, rows: Mapping[str, list[Row]]) -> Table:
         (
             method,
             str(epoch),
-            *(_written_curve(k, at_epoch.get((k, method, epoch))) for k, _ in CURVES),
+            *(_written_curve(k, at_epoch.get((k, method, epoch))) for k, _ in curves),
         )
         for method, epochs in drawn.items()
         for epoch in spaced(epochs, WRITTEN)
     ]
-    headers = tuple(f"{label}{' %' if 'accuracy' in key else ''}" for key, label in CURVES)
+    headers = tuple(f"{label}{' %' if 'accuracy' in key else ''}" for key, label in curves)
     return Table(("Method", "Epoch", *headers), tuple(written))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from vicinal.report.comparison import Group, Record, identity
-from vicinal.report.curves import learning_curves
+from vicinal.report.curves import learning_curves, terms_over_training
 from vicinal.report.forest import paired_differences
 from vicinal.report.panels import Figure, Runs, Style, styles
 from vicinal.report.perturbed import robustness
@@ -14,6 +14,7 @@ FIGURES: tuple[Callable[[Group, Runs, Sequence[Style]], Figure | None], ...] = (
     paired_differences,
     learning_curves,
     decomposition,
+    terms_over_training,
     robustness,
     reliability,
 )

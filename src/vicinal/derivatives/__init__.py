@@ -1,0 +1,1 @@
+"""First and second derivatives of a model along directions, without its parameters' help."""

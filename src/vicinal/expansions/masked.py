@@ -1,0 +1,133 @@
+"""The expansion of any mixing that is one draw of masks and shares: CutMix, FMix, mixup itself."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from vicinal.derivatives.choice import Engine
+from vicinal.derivatives.second_order import engine_of, passes
+from vicinal.forward import (
+    Model,
+    check_family,
+    check_targets,
+    finite,
+    unchanged,
+    warn_of_probabilities,
+)
+from vicinal.losses import Family
+from vicinal.mixing.draw import Draw, Strategy, mix, mixed_loss
+from vicinal.taylor import Terms, along
+
+NAMES = ("loss", "r1", "r2", "r3", "total", "risk", "remainder")
+
+
+@dataclass(frozen=True)
+class StrategyExpansion:
+    """The loss under a strategy, sampled, and its second-order expansion on the same draws.
+
+    Attributes:
+        loss: the loss of the unmixed examples, each with the share it has in mixed labels.
+        r1, r2, r3: the first-order term, the curvature of the loss, that of the model.
+        total: loss + r1 + r2 + r3.
+        risk: the loss of the mixed examples.
+        remainder: risk - total, what the expansion misses.
+        standard_errors: of each of these over draws, by name.
+        engine: how the derivatives were taken.
+    """
+
+    loss: float
+    r1: float
+    r2: float
+    r3: float
+    total: float
+    risk: float
+    remainder: float
+    standard_errors: dict[str, float]
+    engine: str
+
+
+def expand_strategy(
+    model: Model,
+    x: Float[Tensor, "n *rest"],
+    y: Shaped[Tensor, "n *k"],
+    strategy: Strategy,
+    family: Family,
+    *,
+    draws: int = 8,
+    rng: np.random.Generator,
+) -> StrategyExpansion:
+    r"""Expand the loss under masks M in place of one weight λ, along draws of the strategy.
+
+    A mixed input is expanded about both of the examples it is made of, each weighted by its
+    share s of the label: about $x_i$ along $(1-M) \odot (x_j - x_i)$ with weight s, about $x_j$
+    along $M \odot (x_i - x_j)$ with weight 1-s. On average over pairs
+
+    $$R_1 = \mathrm{mean}_i\, (p_i - y_i)' J_i\, (E[1-M] \odot (\bar x - x_i)), \qquad
+      R_2, R_3 \text{ with } E[(1-M_j)(1-M_k)]\, C_{i,jk} \text{ in place of } \kappa\, C_i,$$
+
+    expectations in which a mask counts by its share; the moments of the mask are those of the
+    draws. For `Mixup` these are the terms of `expand`.
+
+    Args:
+        model: maps x to outputs of the family; measured in eval mode and left as it was.
+        x: inputs, in the units the model was trained on.
+        y: targets of the family.
+        strategy: whose calls return a `Draw`.
+        family: the loss.
+        draws: draws of the whole data set, at least 2; one costs 7 forward passes.
+        rng: where they come from.
+
+    Returns:
+        StrategyExpansion; its standard errors are over draws, for this data set.
+
+    Raises:
+        ValueError: for targets out of range, fewer than 2 draws.
+        TypeError: for a loss that is not affine in the label, or a strategy with other draws.
+
+    Source:
+        Park, Yun, Chun (2022), arXiv:2208.09913, Theorem 1; there with moments in closed form.
+    """
+    if not draws >= 2:
+        raise ValueError(f"draws must be at least 2 to have a standard error, got {draws}.")
+    check_family(family)
+    found = []
+    with torch.no_grad(), unchanged(model) as f:
+        check_targets(f, x, y, family)
+        warn_of_probabilities(f, x, family)
+        engine = engine_of(model, family, f)
+        for _ in range(draws):
+            draw = strategy(x, y, rng)
+            if not isinstance(draw, Draw):
+                raise TypeError(
+                    f"{type(strategy).__name__} draws more than masks and shares, so its loss has "
+                    "no such expansion. Pass a strategy whose calls return a Draw, such as CutMix."
+                )
+            terms = _one_draw(engine, x, y, draw)
+            mixed = torch.cat([f(part) for part in torch.split(mix(x, draw), 1024)])
+            risk = float(mixed_loss(family, mixed, y, draw).double().mean())
+            found.append([*terms, sum(terms), risk, risk - sum(terms)])
+    means = [finite(float(mean), "the expansion") for mean in np.mean(found, 0)]
+    errors = (np.std(found, 0, ddof=1) / draws**0.5).tolist()
+    loss, r1, r2, r3, total, risk, remainder = means
+    named = dict(zip(NAMES, errors, strict=True))
+    return StrategyExpansion(loss, r1, r2, r3, total, risk, remainder, named, engine.report)
+
+
+def _one_draw(engine: Engine, x: Tensor, y: Tensor, draw: Draw) -> list[float]:
+    """Means of loss, R1, R2 and R3 over the pairs of one draw, about both of their ends."""
+    keep = draw.keep.to(x.dtype).expand_as(x)
+    sums = torch.zeros(4, dtype=torch.float64)
+    for rows in passes(x, 1):
+        other, kept, share = draw.partner[rows], keep[rows], draw.share[rows].double()
+        between = x[other] - x[rows]
+        for base, v, weight in (
+            (rows, (1 - kept) * between, share),
+            (other, -kept * between, 1 - share),
+        ):
+            terms: Terms = along(engine, x[base], y[base], v)
+            stacked = torch.stack([term.double() for term in terms])
+            sums += (stacked * weight).sum(1).cpu()
+    return [float(s) for s in sums / len(x)]

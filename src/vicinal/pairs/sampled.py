@@ -1,0 +1,195 @@
+"""The mixup loss from a sample of pairs, with λ stratified over the nodes of its law.
+
+Pairs come in rounds. In a round no example is first twice, or second twice, so with as many
+pairs as examples all that an example contributes on its own averages out. Rounds are
+independent, and their spread is the standard error.
+
+Where the second-order expansion explains a pair well it serves as control variate: its mean
+over all pairs is known exactly, and only what it misses is sampled.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vicinal.derivatives.choice import Engine
+from vicinal.derivatives.second_order import passes
+from vicinal.laws import Law
+from vicinal.losses import Family
+from vicinal.pairs.every import BATCH, Progress, pair_losses
+from vicinal.taylor import along, contributions, terms_of
+
+PILOT = 48  # pairs that choose the nodes and between the two ways to sample
+ROUNDS = 16  # at least, for a standard error that can be trusted
+JETS = 6  # forward passes that the expansion of a pair costs, from both ends
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is averaged over pairs."""
+
+    f: Callable[[Tensor], Tensor]
+    engine: Engine
+    x: Tensor
+    y: Tensor
+    law: Law
+    family: Family
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How pairs are sampled.
+
+    Attributes:
+        lam, weight: the nodes.
+        quadrature_error: change of the pilot's mean when the nodes were last doubled.
+        slope: of the control variate; 0 for none.
+        known: mean of the control variate over all pairs.
+    """
+
+    lam: np.ndarray
+    weight: np.ndarray
+    quadrature_error: float
+    slope: float
+    known: float
+
+
+def sampled(
+    problem: Problem,
+    pairs: int | None,
+    target_error: float | None,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> tuple[float, float, Plan, int]:
+    """Value, standard error, plan and number of mixed examples evaluated after the pilot."""
+    plan = _plan(problem, pairs, target_error, rng)
+    each = len(plan.lam) + JETS if plan.slope else 1
+    n = len(problem.x)
+    size = min(n, max(1, (pairs or n * ROUNDS * each) // (ROUNDS * each)))
+    most = None if pairs is None else max(2, pairs // (size * each))
+    together = max(1, BATCH // (size * each))
+    means: list[float] = []
+    error = np.inf
+    while most is None or len(means) < most:
+        left = together if most is None else min(together, most - len(means))
+        means += _rounds(problem, plan, size, left, rng)
+        if len(means) > 1:
+            error = float(np.std(means, ddof=1) / len(means) ** 0.5)
+        if target_error is not None:
+            progress(min(1.0, (target_error / max(error, 1e-300)) ** 2))
+            if len(means) >= ROUNDS and error <= target_error:
+                break
+        elif most is not None:
+            progress(len(means) / most)
+    return float(np.mean(means)), error, plan, len(means) * size * each
+
+
+def _plan(
+    problem: Problem, pairs: int | None, target_error: float | None, rng: np.random.Generator
+) -> Plan:
+    i, j = _pairs(problem, min(PILOT, len(problem.x)), rng)
+    count, last, change = 8, np.nan, np.inf
+    while True:
+        lam, weight = problem.law.nodes(count)
+        values = _at_all_nodes(problem, i, j, lam)
+        means = values @ weight
+        error = float(means.std(ddof=1)) / (pairs or 10_000) ** 0.5 if len(means) > 1 else 0.0
+        change, last = abs(float(means.mean()) - last), float(means.mean())
+        if len(lam) < count:
+            change = 0.0
+        if change <= max(1e-7, (target_error or error) / 4) or count >= 64:
+            break
+        count *= 2
+    plain = Plan(lam, weight, change, 0.0, 0.0)
+    return _with_expansion(problem, plain, pairs, i, j, values)
+
+
+def _with_expansion(
+    problem: Problem, plain: Plan, pairs: int | None, i: Tensor, j: Tensor, values: np.ndarray
+) -> Plan:
+    """The plan with the expansion as control variate, if that makes better use of the time."""
+    n, budget = len(problem.x), pairs or np.inf
+    lam, weight = plain.lam, plain.weight
+    # the exact mean costs so many streams; carried together they are cheaper than passes
+    if len(i) < 8 or n * (min(n, problem.x[0].numel()) + 3) > 4 * budget:
+        return plain
+    explained = _expanded(problem, plain, i, j)
+    means = values @ weight
+    alone = float(((values - means.mean()) ** 2 @ weight).mean())  # of one node per pair
+    variance = float(np.var(explained))
+    if not variance > 1e-24 or not np.isfinite(variance):
+        return plain
+    slope = float(np.cov(means, explained)[0, 1] / np.var(explained, ddof=1))
+    left = float(np.var(means - slope * explained)) * (len(lam) + JETS)
+    if not left < alone / 2:
+        return plain
+    known = contributions(problem.engine, problem.x, problem.y, None, None)
+    mean = sum(float(term.mean()) for term in terms_of(known, problem.law.spread))
+    return Plan(lam, weight, plain.quadrature_error, slope, mean)
+
+
+def _rounds(
+    problem: Problem, plan: Plan, size: int, count: int, rng: np.random.Generator
+) -> list[float]:
+    """The means of some rounds, evaluated in one go."""
+    drawn = [_pairs(problem, size, rng) for _ in range(count)]
+    i, j = (torch.cat(side) for side in zip(*drawn, strict=True))
+    if plan.slope:
+        found = _at_all_nodes(problem, i, j, plan.lam) @ plan.weight
+        found = found - plan.slope * (_expanded(problem, plan, i, j) - plan.known)
+        return [float(mean) for mean in found.reshape(count, size).mean(1)]
+    # each node as often in a round as its weight says
+    places = (np.arange(size) + rng.random((count, 1))) / size
+    node = np.searchsorted(np.cumsum(plan.weight)[:-1], places.ravel(), side="right")
+    lam = torch.from_numpy(plan.lam[node]).to(problem.x.device)
+    losses = [
+        pair_losses(problem.f, problem.x, problem.y, problem.family, *part)
+        for part in zip(*(torch.split(v, BATCH) for v in (i, j, lam)), strict=True)
+    ]
+    return torch.cat(losses).reshape(count, size).mean(1).tolist()
+
+
+def _pairs(problem: Problem, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    i, j = (torch.from_numpy(rng.permutation(len(problem.x))[:size]) for _ in range(2))
+    return i.to(problem.x.device), j.to(problem.x.device)
+
+
+def _at_all_nodes(
+    problem: Problem, i: Tensor, j: Tensor, lam: np.ndarray
+) -> Float[np.ndarray, "pairs nodes"]:
+    """The loss of each pair at each node."""
+    nodes = torch.from_numpy(lam).to(problem.x.device)
+    k = torch.arange(len(i) * len(lam), device=problem.x.device)
+    losses = [
+        pair_losses(
+            problem.f,
+            problem.x,
+            problem.y,
+            problem.family,
+            i[part // len(lam)],
+            j[part // len(lam)],
+            nodes[part % len(lam)],
+        )
+        for part in torch.split(k, BATCH)
+    ]
+    return torch.cat(losses).reshape(len(i), len(lam)).cpu().numpy()
+
+
+def _expanded(problem: Problem, plan: Plan, i: Tensor, j: Tensor) -> Float[np.ndarray, " pairs"]:
+    """The second-order expansion of each pair's mean loss, from both of its ends."""
+    lam, weight = plan.lam, plan.weight
+    total = np.zeros(len(i))
+    for a, b, kept in ((i, j, lam), (j, i, 1 - lam)):
+        moments = [float(weight @ (kept * (1 - kept) ** k)) for k in range(3)]
+        for rows in passes(problem.x[a], 1):
+            base, end = a[rows], b[rows]
+            v = problem.x[end] - problem.x[base]
+            terms = along(problem.engine, problem.x[base], problem.y[base], v)
+            loss, slope, curvature, residual = (term.double().cpu().numpy() for term in terms)
+            bend = moments[2] * (curvature + residual)
+            total[rows.cpu().numpy()] += moments[0] * loss + moments[1] * slope + bend
+    return total
