@@ -33,7 +33,7 @@ def test_curve_of_a_linear_model_is_the_distribution_of_its_margins(attack, norm
 
 def test_the_curve_never_rises_for_a_model_that_is_weaker_close_by():
     # a ridge of wrong answers between 0.1 and 0.2: steps of 0.3 jump over it
-    model = lambda x: torch.stack([0 * x[:, 0], 1 - 2 * ((x[:, 0] - 0.15).abs() < 0.05)], 1)
+    model = lambda x: torch.stack([0 * x[:, 0], 2 - 4 * ((x[:, 0] - 0.15).abs() < 0.05)], 1)
     x, y = torch.zeros(4, 1, dtype=torch.float64), torch.ones(4, dtype=torch.long)
     curve = accuracy_curve(
         lambda x: model(x) + 1e-3 * torch.cat([x, -x], 1),

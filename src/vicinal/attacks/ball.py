@@ -1,26 +1,38 @@
 """The set an attack may search: a ball around each example, cut by the box of valid inputs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 Norm = Literal["linf", "l2"]
 Bounds = tuple[float | Tensor, float | Tensor] | None
+Size = float | Tensor
+"""A radius in the units of x, or one per feature: then ‖(z - x)/eps‖ ≤ 1."""
 
 
 @dataclass(frozen=True)
 class Ball:
-    """All z with ‖z - x_i‖ ≤ eps for each example and low ≤ z ≤ high."""
+    """All z with ‖(z - x_i)/scale‖ ≤ eps for each example and low ≤ z ≤ high."""
 
     x: Float[Tensor, "n *rest"]
     eps: float
     norm: Norm
     low: Tensor
     high: Tensor
+    scale: Tensor  # of each feature; 1 for a plain ball, 0 for a feature that is fixed
+
+    def __getitem__(self, rows: Tensor) -> "Ball":
+        """The balls of some examples."""
+        return replace(self, x=self.x[rows])
+
+    def of_radius(self, eps: float) -> "Ball":
+        """The same, with another radius."""
+        return replace(self, eps=eps)
 
     def project(self, z: Float[Tensor, "n *rest"]) -> Float[Tensor, "n *rest"]:
         """A point of the set near z: onto the ball, then clipped, which never leaves the ball.
@@ -28,25 +40,31 @@ class Ball:
         (x lies in the box, so clipping brings every coordinate closer to it.)
         """
         if self.norm == "linf":
-            z = torch.maximum(torch.minimum(z, self.x + self.eps), self.x - self.eps)
-        else:
-            delta = z - self.x
-            longest = max(self.eps, torch.finfo(z.dtype).tiny)
-            z = self.x + delta * (self.eps / _length(delta).clamp(min=longest))
-        return torch.maximum(torch.minimum(z, self.high), self.low)
+            return torch.clamp(z, *self._ends)
+        delta = z - self.x if self._plain else torch.where(self.scale > 0, z - self.x, 0)
+        longest = max(self.eps, torch.finfo(z.dtype).tiny)
+        z = self.x + delta * (self.eps / self._length(delta).clamp(min=longest))
+        return torch.clamp(z, self.low, self.high)
 
     def step(
-        self, z: Float[Tensor, "n *rest"], gradient: Float[Tensor, "n *rest"], size: float
+        self, z: Float[Tensor, "n *rest"], gradient: Float[Tensor, "n *rest"], size: Size
     ) -> Float[Tensor, "n *rest"]:
         """One steepest-ascent step of length `size` in the norm of the ball, projected."""
+        uphill = self.uphill(gradient)
+        if isinstance(size, float):
+            return self.project(torch.add(z, uphill, alpha=size))
+        return self.project(torch.addcmul(z, uphill, size))
+
+    def uphill(self, gradient: Float[Tensor, "n *rest"]) -> Float[Tensor, "n *rest"]:
+        """The direction of length 1 in the norm of the ball along which the slope is largest."""
         if self.norm == "linf":
-            direction = gradient.sign()
-        else:
-            # scaled first, so that gradients near the smallest float keep their direction
-            peak = gradient.abs().flatten(1).amax(1).reshape(-1, *[1] * (gradient.ndim - 1))
-            scaled = gradient / peak.clamp(min=torch.finfo(gradient.dtype).tiny)
-            direction = scaled / _length(scaled).clamp(min=torch.finfo(gradient.dtype).tiny)
-        return self.project(z + size * direction)
+            return gradient.sign() if self._plain else gradient.sign() * self.scale
+        # scaled first, so that gradients near the smallest float keep their direction
+        gradient = gradient if self._plain else gradient * self.scale
+        peak = spread_out(gradient.abs().flatten(1).amax(1), gradient)
+        scaled = gradient / peak.clamp(min=torch.finfo(gradient.dtype).tiny)
+        unit = scaled / _norm(scaled).clamp(min=torch.finfo(gradient.dtype).tiny)
+        return unit if self._plain else unit * self.scale
 
     def random(self, rng: np.random.Generator) -> Float[Tensor, "n *rest"]:
         """A uniform draw from each ball, clipped to the box."""
@@ -57,41 +75,125 @@ class Ball:
             offset /= np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-300)
             offset *= rng.random((len(offset), 1)) ** (1 / offset.shape[1])
             offset = offset.reshape(self.x.shape)
-        return self.project(self.x + self.eps * torch.from_numpy(offset).to(self.x))
+        drawn = torch.from_numpy(offset).to(self.x)
+        return self.project(self.x + self.eps * self.scale * drawn)
+
+    def distance(self, z: Float[Tensor, "n *rest"]) -> Float[Tensor, " n"]:
+        """‖(z - x)/scale‖; infinite where a fixed feature moved."""
+        delta = z - self.x
+        fixed = ((self.scale == 0) & (delta != 0)).flatten(1).any(1)
+        flat = self._scaled(delta).flatten(1)
+        length = flat.abs().amax(1) if self.norm == "linf" else _norm(flat)[:, 0]
+        return torch.where(fixed, torch.inf, length)
+
+    def holds(self, z: Float[Tensor, "n *rest"]) -> Tensor:
+        """Whether each point is finite and lies in the set, but for rounding."""
+        slack = 8 * torch.finfo(z.dtype).eps
+        largest = self.x.abs().flatten(1).amax(1).clamp(min=1)
+        near = self.distance(z) <= self.eps * (1 + 64 * slack) + slack * largest
+        inside = ((z >= self.low) & (z <= self.high)).flatten(1).all(1)
+        return near & inside & torch.isfinite(z).flatten(1).all(1)
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether all features have the unit 1."""
+        return self.scale.ndim == 0 and float(self.scale) == 1
+
+    @cached_property
+    def _ends(self) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest point in linf."""
+        reach = self.eps * self.scale
+        return torch.maximum(self.x - reach, self.low), torch.minimum(self.x + reach, self.high)
+
+    def _scaled(self, delta: Tensor) -> Tensor:
+        return delta if self._plain else delta / torch.where(self.scale > 0, self.scale, 1)
+
+    def _length(self, delta: Tensor) -> Tensor:
+        return _norm(self._scaled(delta))
 
 
-def ball(x: Float[Tensor, "n *rest"], eps: float, norm: Norm, bounds: Bounds) -> Ball:
+def ball(x: Float[Tensor, "n *rest"], eps: Size, norm: Norm, bounds: Bounds) -> Ball:
     """The checked ball.
 
     Raises:
-        ValueError: for an unknown norm, inputs outside the bounds, low not below high, or eps
-            negative, NaN or larger than the width of the box.
-        TypeError: if x does not hold floating values.
+        ValueError: for an unknown norm, inputs outside the bounds, low not below high, eps
+            negative, NaN or larger than the width of the box, or shapes that do not fit.
+        TypeError: if x does not hold numbers of 32 or 64 bits.
     """
-    if norm not in get_args(Norm):
-        raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, got {norm!r}.")
-    if not x.is_floating_point():
-        raise TypeError(f"attacks need floating inputs, got {x.dtype}. Pass x.float(), scaled.")
-    low, high = (torch.as_tensor(b).to(x) for b in bounds or (-torch.inf, torch.inf))
-    if not bool((low < high).all()):
-        raise ValueError("bounds must be (low, high) with low below high everywhere.")
-    outside = int(((x < low) | (x > high) | x.isnan()).flatten(1).any(1).sum()) if len(x) else 0
-    if outside:
-        raise ValueError(
-            f"{outside} of {len(x)} examples leave the bounds (or hold NaN). bounds are in the "
-            "units of x; pass the valid range of your inputs, or bounds=None if there is none."
-        )
+    whole = space(x, norm, bounds)
     # the widest coordinate in linf, the diagonal of the box in l2
-    width = (high - low).expand(x.shape[1:])
+    width = (whole.high - whole.low).expand(x.shape[1:])
+    if isinstance(eps, Tensor) and eps.ndim:
+        eps = _fitting("eps", eps.to(x), x)
+        if not bool(((eps >= 0) & (eps <= width) & torch.isfinite(eps)).all()):
+            raise ValueError(
+                "eps must lie between 0 and the width of the bounds for every feature, got "
+                f"{float(eps.min()):g} to {float(eps.max()):g}. eps is in the units of x."
+            )
+        largest = float(eps.max())
+        scale = eps / largest if largest > 0 else torch.ones_like(eps)
+        return replace(whole, eps=largest, scale=scale)
+    eps = float(eps)
     limit = float(width.max() if norm == "linf" else width.double().square().sum().sqrt())
     if not 0 <= eps <= limit or eps == torch.inf:
         raise ValueError(
             f"eps={eps} is not in [0, {limit:g}], the {norm} width of the input range. eps is in "
             "the units of x. For 8 of 255 grey levels pass eps=8/255."
         )
-    return Ball(x, float(eps), norm, low, high)
+    return replace(whole, eps=eps)
 
 
-def _length(delta: Float[Tensor, "n *rest"]) -> Float[Tensor, "n *ones"]:
+def space(
+    x: Float[Tensor, "n *rest"], norm: Norm, bounds: Bounds, scale: Tensor | None = None
+) -> Ball:
+    """The whole box, as a ball of infinite radius; `scale` is the unit of each feature."""
+    if norm not in get_args(Norm):
+        raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, got {norm!r}.")
+    if not x.is_floating_point():
+        raise TypeError(f"attacks need floating inputs, got {x.dtype}. Pass x.float(), scaled.")
+    if x.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"attacks need inputs of 32 or 64 bits, got {x.dtype}: rounding to 16 bits would leave "
+            "the ball. Pass x.float() and lambda x: model(x.half()).float() for the model."
+        )
+    low, high = (
+        _fitting("bounds", torch.as_tensor(b).to(x), x) for b in bounds or (-torch.inf, torch.inf)
+    )
+    if not bool((low < high).all()):
+        raise ValueError("bounds must be (low, high) with low below high everywhere.")
+    outside = int((~((x >= low) & (x <= high))).flatten(1).any(1).sum()) if len(x) else 0
+    if outside:
+        raise ValueError(
+            f"{outside} of {len(x)} examples leave the bounds (or hold NaN). bounds are in the "
+            "units of x; pass the valid range of your inputs, or bounds=None if there is none."
+        )
+    unit = torch.ones((), dtype=x.dtype, device=x.device)
+    if scale is not None:
+        unit = _fitting("scale", scale.to(x), x)
+        if not bool(((unit >= 0) & torch.isfinite(unit)).all() and unit.max() > 0):
+            raise ValueError("scale must be 0 or positive for every feature, and not 0 for all.")
+    return Ball(x, torch.inf, norm, low, high, unit)
+
+
+def spread_out(each: Shaped[Tensor, " n"], like: Tensor) -> Tensor:
+    """One number per example, in a shape that broadcasts against the examples."""
+    return each.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def _fitting(name: str, value: Tensor, x: Tensor) -> Tensor:
+    shape = tuple(x.shape[1:])
+    try:
+        fits = np.broadcast_shapes(tuple(value.shape), shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name} of shape {tuple(value.shape)} do not broadcast against one example of shape "
+            f"{shape}. Pass a number, or one value per feature."
+        )
+    return value
+
+
+def _norm(delta: Tensor) -> Tensor:
     norms: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
-    return norms.reshape(-1, *[1] * (delta.ndim - 1))
+    return spread_out(norms, delta)

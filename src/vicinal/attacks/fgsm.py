@@ -1,11 +1,12 @@
 """The fast gradient sign method: one step."""
 
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.attacks.ball import Bounds, Norm, ball
-from vicinal.forward import Model, check_targets, unchanged
+from vicinal.attacks.ball import Bounds, Norm, Size, ball
+from vicinal.attacks.door import entered, slope
+from vicinal.attacks.goal import goal
+from vicinal.forward import Model
 from vicinal.losses import Family, categorical
 
 
@@ -13,7 +14,7 @@ def fgsm(
     model: Model,
     x: Float[Tensor, "n *rest"],
     y: Shaped[Tensor, "n *k"],
-    eps: float,
+    eps: Size,
     *,
     norm: Norm = "linf",
     bounds: Bounds = (0.0, 1.0),
@@ -29,7 +30,7 @@ def fgsm(
         model: maps x to outputs of the family; attacked in eval mode and left as it was.
         x: inputs within bounds.
         y: targets of the family.
-        eps: radius of the ball, in the units of x; 0 gives x back.
+        eps: radius of the ball, in the units of x, or one per feature; 0 gives x back.
         norm: "linf" or "l2".
         bounds: (low, high) of valid inputs, numbers or tensors that broadcast against one
             example; None for no bounds.
@@ -52,8 +53,9 @@ def fgsm(
         tensor([[0.2500, 0.2500]])
     """
     within = ball(x, eps, norm, bounds)
-    with unchanged(model) as f, torch.enable_grad():
-        check_targets(f, x, y, family)
-        start = x.detach().clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(family(f(start), y).sum(), start)
-    return within.step(x.detach(), gradient, eps)
+    aim = goal(family, y)
+    with entered(model, x, y, family) as f:
+        outputs, _, gradient = slope(f, x, aim.loss("family"))
+        aim.broken(outputs)
+    aim.warn()
+    return within.step(x.detach(), gradient, within.eps)

@@ -5,8 +5,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.attacks.ball import Bounds, Norm, ball
-from vicinal.forward import Model, check_targets, unchanged
+from vicinal.attacks.ball import Ball, Bounds, Norm, Size, ball, spread_out
+from vicinal.attacks.door import Function, entered, slope
+from vicinal.attacks.goal import Goal, goal
+from vicinal.forward import Model
 from vicinal.losses import Family, categorical
 
 
@@ -14,28 +16,32 @@ def pgd(
     model: Model,
     x: Float[Tensor, "n *rest"],
     y: Shaped[Tensor, "n *k"],
-    eps: float,
+    eps: Size,
     *,
     norm: Norm = "linf",
     bounds: Bounds = (0.0, 1.0),
     steps: int = 20,
+    restarts: int = 1,
     family: Family = categorical,
     rng: np.random.Generator | None = None,
 ) -> Float[Tensor, "n *rest"]:
     """Steepest ascent on the loss in `steps` steps of 2.5·eps/steps, projected after each.
 
     The best point visited is returned: a misclassified one if any was, and among equals the
-    one of highest loss; so more steps never give less on the same path.
+    one of highest loss; so more steps never give less on the same path. It goes on where the
+    class is wrong already, as training against it needs; only the next restart leaves out what
+    is broken.
 
     Args:
         model: maps x to outputs of the family; attacked in eval mode and left as it was.
         x: inputs within bounds.
         y: targets of the family.
-        eps: radius of the ball, in the units of x; 0 gives x back.
+        eps: radius of the ball, in the units of x, or one per feature; 0 gives x back.
         norm: "linf" or "l2".
         bounds: (low, high) of valid inputs, numbers or tensors that broadcast against one
             example; None for no bounds.
         steps: number of gradient steps, at least 1.
+        restarts: how many starts are tried, at least 1; more than one needs `rng`.
         family: the loss that is maximised.
         rng: if given, the start is drawn uniformly from the ball; if None, it is x itself.
 
@@ -52,29 +58,38 @@ def pgd(
     """
     if not steps >= 1:
         raise ValueError(f"steps must be at least 1, got {steps}.")
-    within = ball(x, eps, norm, bounds)
-    size = 2.5 * eps / steps
-    z = x.detach() if rng is None else within.random(rng)
-    with unchanged(model) as f:
-        with torch.no_grad():
-            check_targets(f, x, y, family)
-        best = _Best(z)
-        for _ in range(steps):
-            with torch.enable_grad():
-                z = z.detach().requires_grad_()
-                outputs = f(z)
-                loss = family(outputs, y)
-                (gradient,) = torch.autograd.grad(loss.sum(), z)
-            z = z.detach()
-            best.see(z, outputs.detach(), loss.detach(), y, family)
-            z = within.step(z, gradient, size)
-        with torch.no_grad():
-            outputs = f(z)
-            best.see(z, outputs, family(outputs, y), y, family)
+    if not restarts >= 1 or (restarts > 1 and rng is None):
+        raise ValueError(
+            "restarts must be at least 1, and more than 1 needs rng=numpy.random.default_rng(seed) "
+            f"to start elsewhere; got restarts={restarts}, rng={rng}."
+        )
+    within, aim = ball(x, eps, norm, bounds), goal(family, y)
+    with entered(model, x, y, family) as f:
+        starts = (x.detach() if rng is None else within.random(rng) for _ in range(restarts))
+        best = ascend(f, within, next(starts), aim, steps)
+        for start in starts:
+            left = (~best.wrong).nonzero()[:, 0]
+            if len(left):
+                best.put(left, ascend(f, within[left], start[left], aim[left], steps))
+    aim.warn()
     return best.z.clone()
 
 
-class _Best:
+def ascend(f: Function, within: Ball, start: Tensor, aim: Goal, steps: int) -> "Best":
+    """The best of one path of steepest ascent on the family's loss."""
+    z, size, best = start, 2.5 * within.eps / steps, Best(start)
+    loss = aim.loss("family")
+    for _ in range(steps):
+        outputs, value, gradient = slope(f, z, loss)
+        best.see(z, aim.broken(outputs), value)
+        z = within.step(z, gradient, size)
+    with torch.no_grad():
+        outputs = f(z)
+        best.see(z, aim.broken(outputs), loss(outputs))
+    return best
+
+
+class Best:
     """The best point seen for each example: misclassified first, then of highest loss."""
 
     def __init__(self, z: Tensor) -> None:
@@ -82,10 +97,21 @@ class _Best:
         self.wrong = torch.zeros(len(z), dtype=torch.bool, device=z.device)
         self.loss = torch.full((len(z),), -torch.inf, dtype=z.dtype, device=z.device)
 
-    def see(self, z: Tensor, outputs: Tensor, loss: Tensor, y: Tensor, family: Family) -> None:
-        wrong = ~family.correct(outputs, y) if family.classifies else self.wrong
-        higher = (wrong == self.wrong) & (loss > self.loss)
-        better = (wrong & ~self.wrong) | higher
-        self.z = torch.where(better.reshape(-1, *[1] * (z.ndim - 1)), z, self.z)
-        self.loss = torch.where(better, loss, self.loss)
+    def see(self, z: Tensor, wrong: Tensor, loss: Tensor) -> None:
+        """Keep what is better."""
+        better = self._better(wrong, loss)
+        if better.all():
+            self.z = z
+        elif better.any():
+            self.z = torch.where(spread_out(better, z), z, self.z)
+        self.loss = torch.where(better, loss.to(self.loss), self.loss)
         self.wrong = self.wrong | wrong
+
+    def put(self, rows: Tensor, other: "Best") -> None:
+        """Keep what is better among some of the examples."""
+        whole = Best(self.z.clone())
+        whole.wrong[rows], whole.loss[rows], whole.z[rows] = other.wrong, other.loss, other.z
+        self.see(whole.z, whole.wrong, whole.loss)
+
+    def _better(self, wrong: Tensor, loss: Tensor) -> Tensor:
+        return (wrong & ~self.wrong) | ((wrong == self.wrong) & (loss > self.loss))

@@ -1,0 +1,166 @@
+"""The ensemble behind the worst case: its attacks in order, their accounts, their verification."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from vicinal.attacks import apgd, fab, noise, square, transfer
+from vicinal.attacks.ball import Ball, spread_out
+from vicinal.attacks.door import Function
+from vicinal.attacks.goal import Goal
+from vicinal.attacks.meter import Exhausted, Meter
+from vicinal.attacks.progress import State, remember
+from vicinal.randomness import generator
+
+BATCH = 256  # examples attacked at once, which bounds the memory
+HOLDS, CLEAN, FIRST = -1, 1, 2  # in State.by: not broken, wrong without attack, the first stage
+
+Attack = Callable[[Function, Ball, Goal, np.random.Generator], tuple[Tensor, Tensor]]
+Progress = Callable[[float, float], None]
+"""Told the share of the expected work that is done, and the seconds that seem left."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One attack of the ensemble.
+
+    Attributes:
+        name: of the attack.
+        passes: for an example that holds out, forward and backward one apiece.
+        run: the attack.
+    """
+
+    name: str
+    passes: int
+    run: Attack
+
+
+def stages(twin: Function | None) -> tuple[Stage, ...]:
+    """The ensemble in the order of what an example broken costs, the cheapest first."""
+    found = [
+        Stage("noise", noise.DRAWS, lambda f, b, a, rng: noise.attack(f, b, a, noise.DRAWS, rng)),
+        Stage("apgd", 2 * apgd.STEPS, _apgd("family", from_x=True)),
+        Stage("apgd restarted", 2 * apgd.STEPS, _apgd("family")),
+        Stage("apgd targeted", 2 * apgd.STEPS * apgd.TARGETS, _apgd("targeted")),
+        Stage("fab", 2 * fab.STEPS * fab.TARGETS, _fab),
+        Stage("square", square.QUERIES, _square),
+    ]
+    if twin is not None:
+        moved = lambda f, b, a, rng: transfer.attack(f, twin, b, a, rng)  # noqa: E731
+        found.insert(1, Stage("transfer", 1, moved))
+    return tuple(found)
+
+
+def _apgd(loss: apgd.Ascent, *, from_x: bool = False) -> Attack:
+    return lambda f, b, a, rng: apgd.attack(f, b, a, apgd.STEPS, loss, None if from_x else rng)
+
+
+def _fab(f: Function, b: Ball, a: Goal, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    whole = dataclasses.replace(b, eps=torch.inf)
+    if b.eps == 0:
+        return b.x, a.broken(f(b.x))
+    near = fab.attack(f, whole, a, fab.STEPS, enough=b.eps)
+    return near.x, near.distance <= b.eps
+
+
+def _square(f: Function, b: Ball, a: Goal, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    return square.attack(f, b, a, square.QUERIES, rng)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of `worst_case`."""
+
+    f: Function
+    within: Ball
+    aim: Goal
+    meter: Meter
+    stages: tuple[Stage, ...]
+
+    def name(self) -> str:
+        """What decides the result but for the model and the random numbers."""
+        b, a = self.within, self.aim
+        described = (b.norm, b.eps, a.family.name, a.tolerance, *(s.name for s in self.stages))
+        arrays = (b.x, a.y, b.low, b.high, b.scale)
+        return repr((*described, *(digest(array) for array in arrays)))
+
+    def probe(self, random: bool) -> np.ndarray:
+        """Outputs by which the model is known again; nothing for one that draws at random."""
+        outputs = self.f(self.within.x[:16]).cpu().numpy()
+        return np.zeros(0) if random else outputs
+
+    def through(self, state: State, resume: Path | None, progress: Progress) -> bool:
+        """All stages, from where the state stands; False if the budget ended before them."""
+        if not state.by.any():
+            self._clean(state)
+        try:
+            for place in range(state.stage, len(self.stages)):
+                self._stage(place, state, resume, progress)
+        except Exhausted:
+            return False
+        finally:
+            state.undefined |= self.aim.undefined.cpu().numpy()
+        return True
+
+    def _clean(self, state: State) -> None:
+        """Mistakes without any attack."""
+        for rows in _chunks(np.arange(len(state.by))):
+            broken = self.aim[rows].broken(self.f(self.within.x[rows])).cpu().numpy()
+            state.by[rows.numpy()] = np.where(broken, CLEAN, HOLDS)
+
+    def _stage(self, place: int, state: State, resume: Path | None, progress: Progress) -> None:
+        stage, f = self.stages[place], self.meter.metered(self.f)
+        if state.stage < place or len(state.accounts) <= place:
+            state.begin(place)
+        for rows in _chunks(np.flatnonzero((state.by < 0) & ~state.done)):
+            device = self.within.x.device
+            part, aim = self.within[rows.to(device)], self.aim[rows.to(device)]
+            rng = generator(state.seed, stage.name, int(rows[0]))
+            passes, begun = self.meter.passes, self.meter.elapsed
+            z, claimed = stage.run(f, part, aim, rng)
+            broken = claimed & self._confirmed(z, part, aim)
+            won = broken.cpu().numpy()
+            state.by[rows.numpy()[won]] = place + FIRST
+            state.x[rows[torch.from_numpy(won)]] = z[broken].cpu()
+            state.refused += int((claimed & ~broken).sum())
+            spent = self.meter.passes - passes, self.meter.elapsed - begun
+            state.account(len(rows), int(won.sum()), *spent)
+            state.done[rows.numpy()] = True
+            state.undefined |= self.aim.undefined.cpu().numpy()
+            remember(resume, state)
+            progress(*self._left(place, state))
+        state.stage = place + 1
+
+    def _confirmed(self, z: Tensor, part: Ball, aim: Goal) -> Bool[Tensor, " n"]:
+        """A fresh evaluation in another order of the batch: in ball and box, finite, broken."""
+        holds = part.holds(z)
+        z = torch.where(spread_out(holds, z), z, part.x)
+        turned = torch.arange(len(z) - 1, -1, -1, device=z.device)
+        return holds & aim[turned].broken(self.f(z[turned]))[turned]
+
+    def _left(self, place: int, state: State) -> tuple[float, float]:
+        """Share done and seconds left, if all that stand now hold out."""
+        alive = int((state.by < 0).sum())
+        waiting = int(((state.by < 0) & ~state.done).sum()) * self.stages[place].passes
+        later = alive * sum(stage.passes for stage in self.stages[place + 1 :])
+        spent = max(sum(a[2] for a in state.accounts), 1)
+        share = spent / (spent + waiting + later)
+        seconds = sum(a[3] for a in state.accounts) / spent * (waiting + later)
+        return share, min(seconds, self.meter.seconds - self.meter.elapsed)
+
+
+def digest(array: Tensor) -> str:
+    """A short name of the numbers in a tensor."""
+    return sha256(array.detach().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def _chunks(rows: np.ndarray) -> Iterator[Tensor]:
+    for start in range(0, len(rows), BATCH):
+        yield torch.from_numpy(rows[start : start + BATCH])

@@ -1,0 +1,44 @@
+"""What an attack spends, and where its budget ends."""
+
+import time
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from vicinal.attacks.door import Function
+
+
+class Exhausted(Exception):
+    """The budget is spent; raised between two passes and caught by `worst_case`."""
+
+
+@dataclass
+class Meter:
+    """Counts passes: of one example each, forward and backward one apiece.
+
+    Attributes:
+        most: passes that may be spent, over all examples.
+        seconds: time that may be spent.
+        passes: spent so far.
+    """
+
+    most: float = float("inf")
+    seconds: float = float("inf")
+    passes: int = 0
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.begun
+
+    def metered(self, f: Function) -> Function:
+        """The function, counted; raises Exhausted when the budget is spent."""
+
+        def counted(x: Tensor) -> Tensor:
+            if self.passes >= self.most or self.elapsed >= self.seconds:
+                raise Exhausted
+            self.passes += len(x) * (1 + x.requires_grad)
+            return f(x)
+
+        return counted

@@ -1,0 +1,55 @@
+"""What is refused at the door of everything that takes logits."""
+
+import torch
+from torch import Tensor
+
+LOOKED_AT = 64  # rows that decide whether all are looked at
+
+
+def check_bins(bins: int) -> None:
+    """Refuse fewer bins than one."""
+    if not bins >= 1:
+        raise ValueError(f"bins must be at least 1, got {bins}.")
+
+
+def check_logits(logits: Tensor, y: Tensor) -> None:
+    """Refuse wrong shapes and class ids out of range; NaN shows in the first sums."""
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError(
+            f"logits must have shape (n, classes) with 2 or more classes, got "
+            f"{tuple(logits.shape)}. For one logit per example see calibration_of_positive and "
+            "calibration_of_prediction."
+        )
+    check_ids(y, len(logits), logits.shape[1])
+
+
+def check_ids(y: Tensor, n: int, classes: int) -> None:
+    """Refuse anything that is not one class id per example."""
+    if y.is_floating_point() or y.shape != (n,) or not n:
+        raise ValueError(
+            f"y must hold one class id per row of logits ({n}, at least 1), got "
+            f"{y.dtype} of shape {tuple(y.shape)}."
+        )
+    low, high = (int(v) for v in y.aminmax())
+    if not 0 <= low <= high < classes:
+        raise ValueError(f"class ids must lie in 0..{classes - 1}, got {low} to {high}.")
+
+
+def check_finite(logits: Tensor, what: str) -> None:
+    """Refuse infinities and NaN."""
+    if not torch.isfinite(logits).all():
+        raise ValueError(f"logits must be finite to fit {what}, got NaN or infinities.")
+
+
+def refuse_probabilities(logits: Tensor) -> None:
+    """Refuse two or more rows that all look like probabilities."""
+    if len(logits) > 1 and _simplex(logits[:LOOKED_AT]) and _simplex(logits):
+        raise ValueError(
+            "the rows of logits lie in [0, 1] and sum to 1, so they seem to be probabilities. Pass "
+            "them to calibration_of_probabilities. If they are logits, subtract 1 from all of "
+            "them, which changes nothing."
+        )
+
+
+def _simplex(rows: Tensor) -> bool:
+    return bool((rows >= 0).all() and ((rows.double().sum(-1) - 1).abs() < 1e-4).all())

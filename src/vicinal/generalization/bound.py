@@ -1,0 +1,226 @@
+r"""The bound on the loss of generalised linear models in W_γ, every factor of it computed.
+
+$$L(\theta) \le L_{std}(\theta) + 2\, L L_A \max\{(\gamma/\rho)^{1/4}, (\gamma/\rho)^{1/2}\}
+  \sqrt{rank/n} + B \sqrt{\log(1/\delta) / 2n}$$
+
+with probability 1-δ, for all θ in W_γ with ‖θ‖ at most its declared bound.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from vicinal.losses import Family, bernoulli, gaussian
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The bound and its factors.
+
+    Attributes:
+        value: of the bound on the expected loss, in nats.
+        train_loss: L_std.
+        complexity: its second term.
+        deviation: its third.
+        vacuous: whether the value is not below the loss of the best constant predictor on the
+            training data, which needs no bound.
+        constant_loss: that loss.
+        factors: all numbers that enter, by name.
+        proved: whether θ in W_γ is proved (from held-out inputs) or only measured on the training
+            inputs, in which case the bound is indicative.
+    """
+
+    value: float
+    train_loss: float
+    complexity: float
+    deviation: float
+    vacuous: bool
+    constant_loss: float
+    factors: dict[str, float]
+    proved: bool
+
+    @property
+    def words(self) -> str:
+        """The bound with every factor, and the word vacuous where it is."""
+        factors = ", ".join(f"{name} = {value:.4g}" for name, value in self.factors.items())
+        verdict = "vacuous: not below" if self.vacuous else "below"
+        membership = "" if self.proved else " θ in W_γ is measured, not proved."
+        return (
+            f"L <= {self.value:.4g} = {self.train_loss:.4g} + {self.complexity:.4g} + "
+            f"{self.deviation:.4g} ({factors}); {verdict} the {self.constant_loss:.4g} of a "
+            f"constant prediction.{membership}"
+        )
+
+
+def glm_bound(
+    theta: Float[Tensor, " d"],
+    x: Float[Tensor, "n d"],
+    y: Shaped[Tensor, " n"],
+    family: Family,
+    *,
+    x_bound: float,
+    theta_bound: float,
+    y_bounds: tuple[float, float] = (0.0, 1.0),
+    gammas: float | Sequence[float],
+    delta: float = 0.05,
+    rank: int | None = None,
+    held_out: Float[Tensor, "m d"] | None = None,
+) -> Bound:
+    r"""Bound the expected loss of f = θ'x from its loss on n independent examples.
+
+    With M = x_bound · theta_bound, which |f| cannot exceed:
+    $L_A = \sup |A'|$ and $L = \sup |A' - y| / L_A$ over |f| ≤ M and y, B = sup l - inf l likewise,
+    and ρ = inf A'' over |f| ≤ M, which makes $E A''(v'x) \ge \rho \min\{1, E(v'x)^2\}$ hold for
+    every law of x. For the logistic family ρ falls as e^{-M}: wide declared bounds make the bound
+    vacuous, and it then says so.
+
+    The derivation takes Σ = E xx' and needs no centred inputs; it is γ and ρ that are of the
+    law of x. A grid of γ is paid by a union bound: each gets δ divided by their number, and
+    the smallest one that holds θ is used. Whether it does is proved from `held_out` inputs, by
+    Hoeffding's inequality for both means at half of δ, or else measured on x.
+
+    Args:
+        theta: coefficients; no intercept: give x a column of ones for one.
+        x: training inputs.
+        y: training targets of the family, values within y_bounds.
+        family: Bernoulli, Gaussian or Poisson.
+        x_bound: largest ‖x‖ that can occur, known beforehand.
+        theta_bound: largest ‖θ‖ that training could have returned.
+        y_bounds: smallest and largest y that can occur.
+        gammas: γ, or a grid of them, fixed before the data were seen.
+        delta: the bound fails with at most this probability.
+        rank: of Σ, if it is known to be less than d.
+        held_out: inputs that played no part in training.
+
+    Raises:
+        ValueError: where the data are outside of the declared bounds, no γ holds θ, or a number is
+            out of range.
+
+    Source:
+        Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, Theorem 3.4 and the talk;
+        L and B are not given there.
+    """
+    grid = sorted([gammas] if isinstance(gammas, int | float) else list(gammas))
+    _check(theta, x, y, family, x_bound, theta_bound, y_bounds, grid, delta)
+    n, top = len(x), x_bound * theta_bound
+    factors = _of_family(family, top, y_bounds)
+    spent = delta / (2 if held_out is not None else 1)
+    reached = _membership(theta, x, family, None, top, factors["sup A''"])
+    if held_out is not None:
+        reached = _membership(theta, held_out, family, spent, top, factors["sup A''"])
+    fitting = [gamma for gamma in grid if gamma >= reached]
+    if not fitting:
+        raise ValueError(
+            f"theta needs γ of at least {reached:.4g}, and gammas end at {grid[-1]:.4g}: it is not "
+            "in the class. Declare a wider grid beforehand; a grid costs log(size) only."
+        )
+    gamma, d = fitting[0], x.shape[1] if rank is None else rank
+    ratio = gamma / factors["rho"]
+    reach = max(ratio**0.25, ratio**0.5)
+    f = x.detach().double() @ theta.detach().double()
+    train = float(family(f, y.double() if y.is_floating_point() else y).mean())
+    complexity = 2 * factors["L"] * factors["L_A"] * reach * math.sqrt(d / n)
+    deviation = factors["B"] * math.sqrt(math.log(len(grid) / spent) / (2 * n))
+    value, constant = train + complexity + deviation, _constant(y.double(), family)
+    return Bound(
+        value,
+        train,
+        complexity,
+        deviation,
+        not value < constant,
+        constant,
+        factors
+        | {"gamma": gamma, "needed gamma": reached, "grid": float(len(grid)), "rank": float(d),
+           "n": float(n), "delta": delta, "M": top},
+        proved=held_out is not None,
+    )  # fmt: skip
+
+
+def _of_family(family: Family, top: float, y_bounds: tuple[float, float]) -> dict[str, float]:
+    """L, L_A, B, ρ and sup A'' over |f| ≤ top; l is convex in f and affine in y."""
+    ends = torch.tensor([-top, top], dtype=torch.float64)
+    low, high = (float(v) for v in family.mean(ends))
+    largest = max(abs(low), abs(high))
+    slope = max(abs(a - y) for a in (low, high) for y in y_bounds)
+    losses = []
+    for y in y_bounds:
+        best = _inverse(min(max(y, low), high), family, top)
+        points = torch.tensor([-top, top, best], dtype=torch.float64)
+        losses += family(points, torch.full_like(points, y)).tolist()
+    inner = torch.tensor([-top, 0.0, top], dtype=torch.float64)
+    bends = family.quadratic(inner, torch.ones_like(inner))
+    return {
+        "L": slope / largest,
+        "L_A": largest,
+        "B": max(losses) - min(losses),
+        "rho": float(bends.min()),
+        "sup A''": float(bends.max()),
+    }
+
+
+def _inverse(mean: float, family: Family, top: float) -> float:
+    """The f of a mean, within ±top."""
+    if family is gaussian:
+        return mean
+    if family is bernoulli:
+        return min(max(math.log(max(mean, 1e-300) / max(1 - mean, 1e-300)), -top), top)
+    return min(max(math.log(max(mean, 1e-300)), -top), top)
+
+
+def _membership(
+    theta: Tensor, x: Tensor, family: Family, delta: float | None, top: float, bend: float
+) -> float:
+    """The γ that θ needs: measured, or an upper limit that fails with probability δ."""
+    f = x.detach().double() @ theta.detach().double()
+    curvature = float(family.quadratic(f, torch.ones_like(f)).mean())
+    square = float(f.square().mean())
+    if delta is not None:
+        margin = math.sqrt(math.log(2 / delta) / (2 * len(x)))  # δ/2 for each mean
+        curvature = min(curvature + bend * margin, bend)
+        square = min(square + top**2 * margin, top**2)
+    return curvature * square
+
+
+def _constant(y: Tensor, family: Family) -> float:
+    """The least mean loss of a constant prediction, A(f) - ȳ f at A'(f) = ȳ."""
+    mean = float(y.mean())
+    f = torch.tensor([_inverse(mean, family, 700.0)], dtype=torch.float64)
+    return float(family(f, torch.tensor([mean], dtype=torch.float64)))
+
+
+def _check(
+    theta: Tensor,
+    x: Tensor,
+    y: Tensor,
+    family: Family,
+    x_bound: float,
+    theta_bound: float,
+    y_bounds: tuple[float, float],
+    grid: list[float],
+    delta: float,
+) -> None:
+    if not family.scalar:
+        raise ValueError(f"the bound is for families of one output, got {family.name}.")
+    if not grid or not all(0 < gamma < math.inf for gamma in grid):
+        raise ValueError(f"gammas must be positive and finite, at least one, got {grid}.")
+    if not 0 < delta < 1:
+        raise ValueError(f"delta must lie in (0, 1), got {delta}.")
+    for name, value in (("x_bound", x_bound), ("theta_bound", theta_bound)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be positive and finite, got {value}.")
+    rounding = 1 + 1e-6
+    if not float(x.norm(dim=1).max()) <= x_bound * rounding:
+        raise ValueError(
+            f"an input has norm {float(x.norm(dim=1).max()):.4g}, beyond x_bound={x_bound}. The "
+            "bound must be known beforehand, not read off the data."
+        )
+    if not float(theta.norm()) <= theta_bound * rounding:
+        raise ValueError(f"theta has norm {float(theta.norm()):.4g}, beyond {theta_bound=}.")
+    if not y_bounds[0] <= float(y.min()) <= float(y.max()) <= y_bounds[1]:
+        raise ValueError(
+            f"y runs from {float(y.min()):g} to {float(y.max()):g}, outside of y_bounds={y_bounds}."
+        )

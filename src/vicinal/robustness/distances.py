@@ -1,0 +1,246 @@
+"""Robust accuracy at every ε from one search for the nearest broken point of each example."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from scipy.special import ndtri
+from torch import Tensor
+
+from vicinal.attacks import apgd, fab, fmn
+from vicinal.attacks.ball import Ball, Bounds, Norm, space
+from vicinal.attacks.door import Function, entered
+from vicinal.attacks.goal import Goal, goal
+from vicinal.attacks.nearest import Nearest
+from vicinal.forward import Model
+from vicinal.losses import Family, categorical
+from vicinal.robustness.curve import AccuracyCurve, Point
+from vicinal.statistics import proportion
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Check:
+    """APGD at one ε, on the examples whose minimal distortion was thought to be larger.
+
+    Attributes:
+        eps: the radius.
+        tried: such examples.
+        broken: how many of them APGD broke all the same; their distances were corrected.
+    """
+
+    eps: float
+    tried: int
+    broken: int
+
+
+@dataclass(frozen=True)
+class Distances:
+    """The smallest distortion found that breaks each example.
+
+    Attributes:
+        values: of each example, in the units of x (of `scale`): 0 where it is broken as it is,
+            infinite where nothing broke it. Upper bounds of the true minima.
+        x: the points.
+        norm: of the distances.
+        steps: of the search.
+        checks: what APGD found beyond it.
+    """
+
+    values: Float[Tensor, " n"]
+    x: Float[Tensor, "n *rest"]
+    norm: Norm
+    steps: int
+    checks: tuple[Check, ...]
+
+    @property
+    def reached(self) -> float:
+        """Share of the examples that something broke."""
+        return float(torch.isfinite(self.values).double().mean())
+
+    @property
+    def mean(self) -> float:
+        """Mean distortion over all examples; infinite if one was not broken."""
+        return float(self.values.double().mean())
+
+    def quantiles(self, levels: Sequence[float] = (0.25, 0.5, 0.75)) -> dict[float, float]:
+        """The distortion below which this share of the examples is broken.
+
+        Raises:
+            ValueError: if a level is not in [0, 1].
+        """
+        for level in levels:
+            if not 0 <= level <= 1:
+                raise ValueError(f"levels of quantiles lie in [0, 1], got {level}.")
+        values = np.sort(self.values.double().cpu().numpy())
+        return {q: float(values[max(0, int(np.ceil(q * len(values))) - 1)]) for q in levels}
+
+    def curve(self, epsilons: Sequence[float]) -> AccuracyCurve:
+        """Accuracy at each ε, with Wilson intervals; it never rises.
+
+        Raises:
+            ValueError: for no epsilons, or negative ones.
+        """
+        if not len(epsilons) or not min(epsilons) >= 0:
+            raise ValueError(f"epsilons must hold radii of 0 or more, got {list(epsilons)}.")
+        points = []
+        for eps in sorted(epsilons):
+            share = proportion(int((self.values > eps).sum()), len(self.values))
+            points.append(Point(float(eps), share.value, share.low, share.high))
+        count = len(self.values)
+        return AccuracyCurve("minimum norm", self.norm, self.steps, count, tuple(points))
+
+
+def minimal_distances(
+    model: Model,
+    x: Float[Tensor, "n *rest"],
+    y: Shaped[Tensor, "n *k"],
+    *,
+    norm: Norm = "linf",
+    bounds: Bounds = (0.0, 1.0),
+    scale: Tensor | None = None,
+    family: Family = categorical,
+    tolerance: float | None = None,
+    check_at: Sequence[float] = (),
+    rng: np.random.Generator | None = None,
+) -> Distances:
+    """The nearest broken point of each example, by FMN and targeted FAB, checked by APGD.
+
+    One run gives the whole curve of robust accuracy, monotone by construction. Where APGD at one
+    of `check_at` breaks an example thought to be further away, the curve takes that over, and
+    `checks` says how often it happened.
+
+    Args:
+        model: maps x to outputs of the family; attacked in eval mode and left as it was.
+        x: inputs within bounds.
+        y: targets of the family.
+        norm: "linf" or "l2".
+        bounds: (low, high) of valid inputs, or None.
+        scale: unit of each feature, in which distances are measured; 0 fixes a feature.
+        family: decides what is broken.
+        tolerance: deviation that breaks an example; needed for families without classes.
+        check_at: radii at which APGD checks, with its family loss and targeted.
+        rng: random starts of the checks; None starts at x.
+
+    Returns:
+        Distances.
+
+    Raises:
+        ValueError: for x, bounds, scale and targets that do not fit, a missing tolerance, or radii
+            to check at that are not positive.
+
+    Source:
+        Pintor et al. (2021), arXiv:2102.12827; Croce and Hein (2020), arXiv:1907.02044 and
+        arXiv:2003.01690.
+    """
+    fab.check_steps(fab.STEPS, family, tolerance)
+    if not all(0 < eps < np.inf for eps in check_at):
+        raise ValueError(f"check_at must hold positive radii in the units of x, got {check_at}.")
+    whole, aim = space(x, norm, bounds, scale), goal(family, y, tolerance)
+    counts = {eps: [0, 0] for eps in sorted(check_at)}
+    found = []
+    with entered(model, x, y, family) as f:
+        for start in range(0, len(x), BATCH):
+            rows = torch.arange(start, min(start + BATCH, len(x)), device=x.device)
+            best = _search(f, whole[rows], aim[rows])
+            for eps, count in counts.items():
+                _check(f, whole[rows], aim[rows], eps, best, count, rng)
+            found.append(best)
+    aim.warn()
+    checks = tuple(Check(eps, tried, broken) for eps, (tried, broken) in counts.items())
+    values, points = (torch.cat([getattr(b, k) for b in found]) for k in ("distance", "x"))
+    return Distances(values, points, norm, fmn.STEPS, checks)
+
+
+def _search(f: Function, part: Ball, aim: Goal) -> Nearest:
+    first, second = fmn.attack(f, part, aim, fmn.STEPS), fab.attack(f, part, aim, fab.STEPS)
+    nearer = second.distance < first.distance
+    first.x[nearer], first.distance[nearer] = second.x[nearer], second.distance[nearer]
+    return first
+
+
+def _check(
+    f: Function,
+    part: Ball,
+    aim: Goal,
+    eps: float,
+    best: Nearest,
+    count: list[int],
+    rng: np.random.Generator | None,
+) -> None:
+    for loss in apgd.LOSSES:
+        left = (best.distance > eps).nonzero()[:, 0]
+        if loss == apgd.LOSSES[0]:
+            count[0] += len(left)
+        if len(left):
+            within = part[left].of_radius(eps)
+            z, broken = apgd.attack(f, within, aim[left], apgd.STEPS, loss, rng)
+            rows = left[broken]
+            best.x[rows] = z[broken]
+            best.distance[rows] = within.distance(z)[broken].clamp(max=eps)
+            count[1] += len(rows)
+
+
+@dataclass(frozen=True)
+class PairedAccuracy:
+    """Robust accuracy of one model minus that of another, on the same examples.
+
+    Attributes:
+        difference: first minus second.
+        low, high: 95 % interval over examples.
+        only_first, only_second: examples on which one alone is robust.
+        count: examples.
+    """
+
+    difference: float
+    low: float
+    high: float
+    only_first: int
+    only_second: int
+    count: int
+
+    @property
+    def words(self) -> str:
+        """What follows from the interval, and no more."""
+        if self.low > 0:
+            return "higher"
+        return "lower" if self.high < 0 else "no difference shown"
+
+
+def paired_accuracy(first: Shaped[Tensor, " n"], second: Shaped[Tensor, " n"]) -> PairedAccuracy:
+    """The paired difference of two models from which examples each is robust on.
+
+    Args:
+        first: booleans, True where the first model is robust: ``~worst_case(...).success``, or
+            ``minimal_distances(...).values > eps``.
+        second: the same for the other model.
+
+    Returns:
+        PairedAccuracy with the interval of Agresti and Min: Wald's, with half a count added to
+        each cell of the two-by-two table, which keeps its coverage for few examples.
+
+    Raises:
+        ValueError: if they are not booleans of as many examples, at least one.
+
+    Source:
+        Agresti and Min (2005), Statistics in Medicine 24.
+
+    Example:
+        >>> paired_accuracy(torch.tensor([True, True]), torch.tensor([True, False])).difference
+        0.5
+    """
+    if first.dtype != torch.bool or second.dtype != torch.bool or len(first) != len(second):
+        raise ValueError("pass two boolean tensors over the same examples, True where robust.")
+    if not len(first):
+        raise ValueError("pass at least one example.")
+    count = len(first)
+    b, c = int((first & ~second).sum()), int((~first & second).sum())
+    total, up, down = count + 2, b + 0.5, c + 0.5
+    centre = (up - down) / total
+    half = float(ndtri(0.975)) * ((up + down) - (up - down) ** 2 / total) ** 0.5 / total
+    return PairedAccuracy(
+        (b - c) / count, max(-1.0, centre - half), min(1.0, centre + half), b, c, count
+    )

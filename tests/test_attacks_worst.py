@@ -1,0 +1,260 @@
+"""The worst case against closed forms and AutoAttack; its books, budget, resumption, refusals."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vicinal.attacks import ensemble
+from vicinal.attacks.ensemble import Stage
+from vicinal.attacks.worst import worst_case
+from vicinal.losses import bernoulli, categorical, gaussian
+
+THETA = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+
+
+@pytest.fixture(autouse=True)
+def _few_queries(monkeypatch):
+    monkeypatch.setattr("vicinal.attacks.square.QUERIES", 100)
+
+
+def linear(x):
+    return x @ THETA
+
+
+def data(n=40):
+    x = torch.randn(n, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = (linear(x) > 0).long()
+    y[:4] = 1 - y[:4]
+    return x, y
+
+
+def trained(seed=0):
+    """A small network on three rings of points, four classes with the middle."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.rand(300, 2, generator=g)
+    y = ((x - 0.5).norm(dim=1) * 5.5).long().clamp(max=3)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 4))
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    for _ in range(300):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    return model.eval(), x[:80], y[:80]
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_one_logit_and_two_classes_match_the_closed_form(norm):
+    x, y = data()
+    dual = float(THETA.abs().sum() if norm == "linf" else THETA.norm())
+    expected = (2 * y - 1) * linear(x) <= 0.2 * dual
+    one = worst_case(linear, x, y, 0.2, norm=norm, bounds=None, family=bernoulli)
+    two = lambda x: torch.stack([-linear(x) / 2, linear(x) / 2], 1)
+    for found in (one, worst_case(two, x, y, 0.2, norm=norm, bounds=None)):
+        assert found.success.equal(expected)
+        assert found.accuracy.value == pytest.approx(float((~expected).double().mean()))
+        assert found.complete
+        assert found.refused == 0
+        assert found.by[:4] == ("clean",) * 4
+        assert found.x[~expected].equal(x[~expected])
+        assert found.x[:4].equal(x[:4])
+        delta = found.x - x
+        size = delta.abs().amax(1) if norm == "linf" else delta.norm(dim=1)
+        assert (size <= 0.2 + 1e-9).all()
+        assert (~bernoulli.correct(linear(found.x), y)).equal(expected)
+
+
+def test_values_break_beyond_the_tolerance():
+    x, _ = data()
+    y = linear(x) + 0.1 * torch.arange(40)
+    expected = 0.1 * torch.arange(40) + 0.2 * float(THETA.abs().sum()) > 2.05
+    found = worst_case(linear, x, y, 0.2, bounds=None, family=gaussian, tolerance=2.05)
+    assert found.success.equal(expected)
+    with pytest.raises(ValueError, match="has no classes: say with tolerance"):
+        worst_case(linear, x, y, 0.2, bounds=None, family=gaussian)
+
+
+def test_books_add_up_and_go_from_cheap_to_dear():
+    model, x, y = trained()
+    found = worst_case(model, x, y, 0.03)
+    clean = found.by.count("clean")
+    assert found.accounts[0].tried == len(x) - clean
+    for before, after in zip(found.accounts, found.accounts[1:], strict=False):
+        assert after.tried == before.tried - before.broken
+    for account in found.accounts:
+        assert account.broken == found.by.count(account.attack)
+        assert (account.passes > 0) == (account.tried > 0)
+    assert clean + sum(a.broken for a in found.accounts) == int(found.success.sum())
+    passes = [stage.passes for stage in ensemble.stages(None)[:-1]]
+    assert passes == sorted(passes)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_never_weaker_than_autoattack(norm):
+    pyautoattack = pytest.importorskip("pyautoattack")
+    flat, x, y = trained()
+    model, x = nn.Sequential(nn.Flatten(), flat), x[:, None, None]  # it takes images only
+    ours = worst_case(model, x, y, 0.04, norm=norm)
+    published = pyautoattack.AutoAttack(
+        model,
+        # its Square needs wider images in l2
+        attacks=["apgd-ce", "apgd-t", "fab-t", *(["square"] if norm == "linf" else [])],
+        version="custom",
+        norm={"linf": "Linf", "l2": "L2"}[norm],
+        eps=0.04,
+        seed=0,
+    )
+    for attack in (published.apgd, published.fab, published.apgd_targeted):
+        attack.n_restarts, attack.n_iter = 1, 50
+    published.apgd_targeted.n_target_classes = published.fab.n_target_classes = 3
+    published.square.n_queries = 300
+    z = published.run_standard_evaluation(x, y, batch_size=100)
+    z = z[0] if isinstance(z, tuple) else z
+    theirs = (model(z).argmax(1) != y).detach()
+    assert 0.2 < theirs.double().mean() < 0.9
+    assert ours.success.sum() >= theirs.sum()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_never_weaker_than_foolbox(norm):
+    foolbox = pytest.importorskip("foolbox")
+    model, x, y = trained()
+    attack = {"linf": foolbox.attacks.LinfPGD, "l2": foolbox.attacks.L2PGD}[norm](steps=100)
+    theirs = attack(foolbox.PyTorchModel(model, bounds=(0, 1)), x, y, epsilons=[0.04])[2][0]
+    ours = worst_case(model, x, y, 0.04, norm=norm)
+    assert not (theirs & ~ours.success).any()
+
+
+def test_what_an_attack_claims_is_verified(monkeypatch):
+    """Claims outside the ball, outside the box, not finite, or not broken are refused."""
+    x, y = torch.full((4, 3), 0.9, dtype=torch.float64), torch.ones(4, dtype=torch.long)
+
+    def liar(f, within, aim, rng):
+        z = within.x.clone()
+        z[0] -= 0.9  # far away
+        z[1, 1] += 0.11  # within eps, outside the box
+        z[2] = torch.nan
+        return z, torch.ones(4, dtype=torch.bool)  # and the last is not broken
+
+    monkeypatch.setattr("vicinal.attacks.worst.stages", lambda twin: (Stage("liar", 1, liar),))
+    found = worst_case(lambda x: x @ THETA.abs(), x, y, 0.2, family=bernoulli)
+    assert not found.success.any()
+    assert found.refused == 4
+    assert found.accounts[0].broken == 0
+    assert found.x.equal(x)
+
+
+def test_undefined_outputs_count_as_not_attacked():
+    def model(x):
+        return torch.where((x[:, 0] < 2.9) | (x[:, 0] == 3), x[:, 1], torch.nan)
+
+    x = torch.tensor([[3.0, 1.0], [0.0, 1.0], [0.0, 0.05]], dtype=torch.float64)
+    with pytest.warns(UserWarning, match="for 1 examples: 0. They count as not attacked"):
+        found = worst_case(model, x, torch.tensor([1, 1, 1]), 0.09, bounds=None, family=bernoulli)
+    assert found.undefined == (0,)
+    assert found.success.tolist() == [False, False, True]
+    assert found.accuracy.value == 0.5
+
+
+def test_budgets_stop_it_with_what_was_found():
+    model, x, y = trained()
+    whole = worst_case(model, x, y, 0.03)
+    part = worst_case(model, x, y, 0.03, passes=30)
+    assert whole.complete
+    assert not part.complete
+    assert part.success.any()
+    assert not (part.success & ~whole.success).any()
+    assert not worst_case(model, x, y, 0.03, seconds=1e-9).complete
+    for name in ("seconds", "passes"):
+        with pytest.raises(ValueError, match=f"{name} must be positive"):
+            worst_case(model, x, y, 0.03, **{name: float("nan")})
+
+
+def test_progress_rises_to_one():
+    model, x, y = trained()
+    told = []
+    worst_case(model, x, y, 0.03, progress=lambda share, left: told.append((share, left)))
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
+    assert told[-1] == (1.0, 0.0)
+    assert all(left >= 0 for _, left in told)
+
+
+def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
+    model, x, y = trained()
+    whole = worst_case(model, x, y, 0.03, rng=np.random.default_rng(1))
+    file = tmp_path / "attack.npz"
+
+    def killed(share, left):
+        raise KeyboardInterrupt
+
+    stages = 0
+    for _ in range(12):
+        try:
+            again = worst_case(
+                model, x, y, 0.03, rng=np.random.default_rng(1), resume=file, progress=killed
+            )
+            break
+        except KeyboardInterrupt:
+            stages += 1
+    assert stages == len(whole.accounts)
+    assert again.x.equal(whole.x)
+    assert again.by == whole.by
+    assert [a.passes for a in again.accounts] == [a.passes for a in whole.accounts]
+    assert os.listdir(tmp_path) == ["attack.npz"]
+    with pytest.raises(ValueError, match="holds an attack on other data"):
+        worst_case(model, x, y, 0.02, resume=file)
+    with pytest.raises(ValueError, match="holds an attack on another model"):
+        worst_case(trained(1)[0], x, y, 0.03, resume=file)
+
+
+def test_a_twin_breaks_what_its_gradients_show():
+    model, x, y = trained()
+    hidden = lambda x: model(x).detach().round()
+    alone = worst_case(hidden, x, y, 0.03, passes=50)
+    found = worst_case(hidden, x, y, 0.03, passes=50, twin=model)
+    account = {a.attack: a for a in found.accounts}["transfer"]
+    assert account.broken > 0
+    assert found.success.sum() >= alone.success.sum()
+
+
+def test_models_that_draw_at_random_are_recognised_and_reported():
+    x, y = data(10)
+    model = lambda x: linear(x + 0.01 * torch.randn_like(x))
+    found = worst_case(model, x, y, 0.2, bounds=None, family=bernoulli)
+    assert found.draws == 16
+    expected = (2 * y - 1) * linear(x) <= 0.2 * float(THETA.abs().sum())
+    clear = ((2 * y - 1) * linear(x) - 0.2 * float(THETA.abs().sum())).abs() > 0.1
+    assert found.success[clear].equal(expected[clear])
+    assert worst_case(linear, x, y, 0.2, bounds=None, family=bernoulli).draws == 0
+
+
+def test_the_same_seed_gives_the_same_points_and_no_global_state_is_used():
+    model, x, y = trained()
+    torch.manual_seed(0)
+    a = worst_case(model, x, y, 0.03, rng=np.random.default_rng(0))
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    b = worst_case(model, x, y, 0.03, rng=np.random.default_rng(0))
+    assert a.x.equal(b.x)
+    assert torch.get_rng_state().equal(before)
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_bad_input(unchecked):
+    model, x, y = trained()
+    for eps in (8, -0.1, float("nan")):
+        with pytest.raises(ValueError, match=r"is not in \[0, 1\]"):
+            worst_case(model, x, y, eps)
+    with pytest.raises(ValueError, match="leave the bounds"):
+        worst_case(model, x + 3, y, 0.1)
+    with pytest.raises(ValueError, match="use vicinal.bernoulli"):
+        worst_case(lambda x: x[:, :1], x, y, 0.1, family=categorical)
+    with pytest.raises(ValueError, match="as many examples"):
+        worst_case(model, x, y[:3], 0.1)
+    with pytest.raises(TypeError, match="family must be"):
+        worst_case(model, x, y, 0.1, family=nn.functional.cross_entropy)
