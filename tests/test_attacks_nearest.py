@@ -102,7 +102,7 @@ def test_near_the_best_of_a_fine_grid_in_two_dimensions(attack, norm):
     reached = torch.isfinite(best)
     assert reached.any()
     assert (found >= best - 0.015).all()
-    # steps of one size in all coordinates pass by corners: published FAB does no better here
+    # steps of one size in all coordinates pass by corners, and this landscape bends a lot
     least = 0.4 if (attack, norm) == (fab, "linf") else 0.8
     assert (found <= best + 0.015)[reached].double().mean() >= least
 

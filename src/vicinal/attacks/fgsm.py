@@ -47,6 +47,7 @@ def fgsm(
         Goodfellow, Shlens, Szegedy (2015), arXiv:1412.6572, section 4.
 
     Example:
+        >>> import torch
         >>> from vicinal.losses import bernoulli
         >>> fgsm(lambda x: x.sum(1), torch.tensor([[0.5, 0.5]]), torch.tensor([1]), 0.25,
         ...      family=bernoulli)
