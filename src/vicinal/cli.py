@@ -42,7 +42,7 @@ def compare(
         "mixup(alpha=1)",
     ),
     seeds: int = 5,
-    epochs: int = 40,
+    epochs: int = 30,
     train_size: int | None = None,
     model: str | None = None,
     batch_size: int = 64,

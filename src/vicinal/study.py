@@ -35,7 +35,7 @@ from vicinal.training import Diverged, Row, Schedule, train
 
 # One law for all methods, so that what is explained can be compared: λ uniform.
 LAW = Beta(1)
-PAIRS, PARTNERS, STEPS = 20_000, 4, 20
+PAIRS, PARTNERS, STEPS = 10_000, 4, 20
 EPSILONS: dict[str, dict[Norm, tuple[float, ...]]] = {
     "images": {"linf": (0.0, 0.025, 0.05, 0.1, 0.15), "l2": (0.0, 0.25, 0.5, 0.75, 1.0)},
     "tables": {"linf": (0.0, 0.1, 0.2, 0.3, 0.4), "l2": (0.0, 0.25, 0.5, 1.0, 1.5)},
