@@ -59,7 +59,7 @@ def terms_over_training(group: Group, runs: Runs, look: Sequence[Style]) -> Figu
         ),
         panels,
         _curve_table(runs, rows, TERMS),
-        columns=3,
+        columns=2,
     )
 
 
@@ -107,7 +107,9 @@ def _curve(rows: Mapping[str, list[Row]], key: str, label: str, look: Sequence[S
     kind = "accuracy" if accuracy else "loss"
     term = key.startswith("terms_")
     alike = [key] if term else [k for k in rows if k.endswith(kind)]
-    values = [r["value"] for k in alike for r in rows[k]]
+    # the bands of terms are part of what is shown; those of losses may be far wider than the curves
+    ends = ("value", "low", "high") if term else ("value",)
+    values = [r[end] for k in alike for r in rows[k] for end in ends if r.get(end) is not None]
     log = not accuracy and not term and min(values) > 0
     domain = [0, 1] if accuracy else [min(values), max(values)]
     kind_of_scale = {"type": "log"} if log else {"zero": False}
