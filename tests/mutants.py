@@ -296,7 +296,7 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ("robustness/curve.py", "sorted(epsilons)", "list(epsilons)", "test_robustness.py"),
     ("statistics.py", "values.std(ddof=1)", "values.std()", "test_statistics.py"),
     ("randomness.py", '"draw", epoch, step,', '"draw", epoch,', "test_mixing_choice.py"),
-    ("study.py", "test / temperature", "test * temperature", "test_study.py"),
+    ("measurement.py", "test / temperature", "test * temperature", "test_study.py"),
 ]
 
 

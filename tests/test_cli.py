@@ -10,6 +10,7 @@ import time
 import pytest
 
 from vicinal import cli
+from vicinal.cli.methods import parse_methods
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.mixup import Mixup
 
@@ -119,7 +120,7 @@ def test_report_of_nothing(capsys, tmp_path):
 
 
 def test_methods_have_one_canonical_name():
-    assert cli.parse_methods(["erm", "mixup", "cutmix( alpha = 1.0 )"]) == {
+    assert parse_methods(["erm", "mixup", "cutmix( alpha = 1.0 )"]) == {
         "erm": None,
         "mixup(alpha=0.2)": Mixup(0.2),
         "cutmix(alpha=1)": CutMix(1.0),

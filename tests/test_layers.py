@@ -18,6 +18,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"models", "data"},
     {"model_files"},
     {"training"},
+    {"measurement"},
     {"study"},
     {"report"},
     {"cli"},

@@ -16,7 +16,7 @@ from scipy.stats import beta, ks_2samp, kstest
 from torch import nn
 
 from reference import mixing as slow
-from vicinal import cli
+from vicinal.cli.methods import methods_by_name, parse_methods
 from vicinal.laws import Fixed, Uniform
 from vicinal.losses import bernoulli, categorical
 from vicinal.mixing.choice import RandomChoice
@@ -533,10 +533,10 @@ def _rng(seed=0):
 
 def test_every_strategy_is_a_method_of_the_command_line():
     kinds = {type(strategy).__name__.lower() for strategy in STRATEGIES.values()}
-    known = cli._methods()
+    known = methods_by_name()
     assert kinds - {"randomchoice"} <= set(known)
-    assert isinstance(cli.parse_methods(["mixup_or_cutmix"]).popitem()[1], RandomChoice)
-    assert cli.parse_methods(["kmixup(k=4)"])["kmixup(alpha=1, k=4)"] == k_mixup(1.0, k=4)
+    assert isinstance(parse_methods(["mixup_or_cutmix"]).popitem()[1], RandomChoice)
+    assert parse_methods(["kmixup(k=4)"])["kmixup(alpha=1, k=4)"] == k_mixup(1.0, k=4)
     for name in kinds - {"randomchoice"}:
-        (strategy,) = cli.parse_methods([name]).values()
+        (strategy,) = parse_methods([name]).values()
         assert type(strategy).__name__.lower() == name

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vicinal import store, study
+from vicinal import measurement, store, study
 from vicinal.calibration import calibration
 from vicinal.data import load
 from vicinal.losses import categorical
@@ -35,7 +35,7 @@ def execute(folder, methods=METHODS, said=None, **options):
     plan = study.plan(methods, folder, **(OPTIONS | options))
     units, said = [], [] if said is None else said
     records = study.execute(plan, advance=units.append, say=said.append)
-    assert sum(units) == len(plan.runs) * (plan.runs[0].epochs + study.MEASURES)
+    assert sum(units) == len(plan.runs) * (plan.runs[0].epochs + measurement.MEASURES)
     return records
 
 
@@ -93,7 +93,7 @@ def test_measurements_are_those_of_the_functions(finished, monkeypatch, tmp_path
     train_loss = float(categorical(train, split.train.y).double().mean())
     assert measured["gap"]["loss"] == pytest.approx(truth.nll - train_loss, abs=1e-6)
     final = measured["explanation"]["final"]
-    exact = expand(model, split.train.x, split.train.y, study.LAW, categorical)
+    exact = expand(model, split.train.x, split.train.y, measurement.LAW, categorical)
     for name in ("r2", "r3", "total"):
         error = max(final["standard_errors"][name], 1e-9)
         assert abs(final[name] - getattr(exact, name)) < 5 * error
@@ -102,7 +102,7 @@ def test_measurements_are_those_of_the_functions(finished, monkeypatch, tmp_path
         model,
         split.train.x,
         split.train.y,
-        study.LAW,
+        measurement.LAW,
         categorical,
         pairs=50_000,
         rng=np.random.default_rng(0),

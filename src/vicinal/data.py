@@ -9,6 +9,7 @@ from sklearn import datasets
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
+from vicinal.losses import Family, categorical
 from vicinal.randomness import generator
 
 LOADERS = {
@@ -42,6 +43,7 @@ class Split:
         classes: number of classes.
         bounds: valid range of the inputs; None for standardised tables, which have none.
         mean, std: one number each, over all training inputs.
+        family: the loss that fits the targets.
     """
 
     train: Part
@@ -51,6 +53,7 @@ class Split:
     bounds: tuple[float, float] | None
     mean: float
     std: float
+    family: Family = categorical
 
 
 def load(name: str, seed: int, train_size: int | None = None) -> Split:

@@ -10,8 +10,61 @@ from vicinal.forward import Model
 from vicinal.laws import Beta, Law
 from vicinal.losses import Family, categorical
 from vicinal.randomness import generator
-from vicinal.risk import vicinal_risk
-from vicinal.taylor import expand
+from vicinal.risk import Estimate, vicinal_risk
+from vicinal.taylor import Expansion, expand
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """The mixup loss of a model beside its expansion to second order, with errors.
+
+    Attributes:
+        expansion: standard loss, R1, R2, R3 and their sum.
+        risk: the mixup loss.
+    """
+
+    expansion: Expansion
+    risk: Estimate
+
+    @property
+    def remainder(self) -> float:
+        """What the expansion leaves out, of third order and more."""
+        return self.risk.value - self.expansion.total
+
+    @property
+    def remainder_standard_error(self) -> float:
+        """Both are estimated from pairs of their own, so their variances add up."""
+        total = self.expansion.standard_errors["total"]
+        return float(np.hypot(self.risk.standard_error, total))
+
+
+def decompose(
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    law: Law,
+    family: Family,
+    *,
+    pairs: int,
+    partners: int,
+    seed: int,
+) -> Decomposition:
+    """Estimate the mixup loss and its expansion, for one seed on the same pairs always.
+
+    Args:
+        model: maps x to outputs of the family; measured in eval mode and left as it was.
+        x: inputs.
+        y: their targets.
+        law: the law of λ.
+        family: the loss.
+        pairs: mixed examples to evaluate.
+        partners: directions per example.
+        seed: of pairs and partners.
+    """
+    rng = generator(seed, "partners")
+    expansion = expand(model, x, y, law, family, partners=partners, rng=rng)
+    rng = generator(seed, "pairs")
+    return Decomposition(expansion, vicinal_risk(model, x, y, law, family, pairs=pairs, rng=rng))
 
 
 @dataclass
@@ -60,24 +113,27 @@ class Recorder:
         """Measure, if it is time to."""
         if self.rows and epoch - self.rows[-1]["epoch"] < self.every:
             return
-        partners, pairs = (generator(self.seed, what) for what in ("partners", "pairs"))
-        found = expand(
-            model, self.x, self.y, self.law, self.family, partners=self.partners, rng=partners
+        found = decompose(
+            model,
+            self.x,
+            self.y,
+            self.law,
+            self.family,
+            pairs=self.pairs,
+            partners=self.partners,
+            seed=self.seed,
         )
-        risk = vicinal_risk(
-            model, self.x, self.y, self.law, self.family, pairs=self.pairs, rng=pairs
-        )
-        error = float(np.hypot(risk.standard_error, found.standard_errors["total"]))
+        terms = found.expansion
         self.rows.append(
             {
                 "epoch": epoch,
-                "loss": found.loss,
-                "r1": found.r1,
-                "r2": found.r2,
-                "r3": found.r3,
-                "risk": risk.value,
-                "risk_standard_error": risk.standard_error,
-                "remainder": risk.value - found.total,
-                "remainder_standard_error": error,
+                "loss": terms.loss,
+                "r1": terms.r1,
+                "r2": terms.r2,
+                "r3": terms.r3,
+                "risk": found.risk.value,
+                "risk_standard_error": found.risk.standard_error,
+                "remainder": found.remainder,
+                "remainder_standard_error": found.remainder_standard_error,
             }
         )

@@ -1,0 +1,5 @@
+"""python -m vicinal.cli."""
+
+from vicinal.cli.app import main
+
+main()

@@ -1,0 +1,53 @@
+"""The commands, and the options that all of them read from a file."""
+
+import tomllib
+from inspect import signature
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from cyclopts.config import Toml
+
+import vicinal
+from vicinal.cli.compare import compare
+from vicinal.cli.errors import refuse, unknown
+from vicinal.cli.explain import explain
+from vicinal.cli.report import report
+
+app = App(
+    name="vicinal",
+    help="Whether mixup helps your model, what it does to it, and whether the gain is real.",
+    version=vicinal.__version__,
+    default_parameter=Parameter(negative=()),
+)
+for command in (compare, explain, report):
+    app.command(command)
+
+
+@app.meta.default
+def main_with_config(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Annotated[Path | None, Parameter(negative=())] = None,
+) -> Any:
+    """Read options from a file, then run the command.
+
+    Args:
+        tokens: The command and its options.
+        config: TOML file with the options of compare; the command line overrides it.
+    """
+    if config is not None:
+        try:
+            given = tomllib.loads(config.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            refuse(f"the configuration {config} cannot be read: {error}")
+        options = {name.replace("_", "-") for name in signature(compare).parameters}
+        for name in given:
+            if name.replace("_", "-") not in options:
+                refuse(f"{config}: {unknown('option', name, options)}")
+    app.config = (Toml(config, use_commands_as_keys=False),) if config is not None else ()
+    return app(tokens)
+
+
+def main() -> None:
+    """Entry point of the command `vicinal`."""
+    app.meta()

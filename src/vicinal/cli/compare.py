@@ -1,0 +1,111 @@
+"""vicinal compare: train methods over paired seeds, and report."""
+
+import shlex
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vicinal.cli.errors import FAILED_RUN, INTERRUPTED, known, refuse
+from vicinal.cli.methods import parse_methods
+
+
+def compare(
+    data: str = "digits",
+    *,
+    methods: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (
+        "erm",
+        "mixup(alpha=0.2)",
+        "mixup(alpha=1)",
+    ),
+    seeds: int = 5,
+    epochs: int = 30,
+    train_size: int | None = None,
+    model: str | None = None,
+    batch_size: int = 64,
+    learning_rate: float = 0.01,
+    weight_decay: float = 0.01,
+    explain_every: int = 0,
+    out: Path = Path(),
+) -> int:
+    """Train methods over paired seeds, explain and measure them, write runs/ and report.html.
+
+    Runs that are stored already are reused, and a run that was killed goes on where it was.
+
+    Args:
+        data: Data set: breast_cancer, digits, iris or wine.
+        methods: Methods, such as erm, mixup(alpha=0.2), cutmix(alpha=1). The first is what the
+            others are compared with, unless erm is among them.
+        seeds: Number of seeds. Methods of one seed share split, initial weights, batch order.
+        epochs: Passes over the training data.
+        train_size: Training examples to use; by default half of the data set.
+        model: cnn, mlp or linear; by default cnn for images and mlp for tables.
+        batch_size: Examples per step.
+        learning_rate: Of AdamW; it rises over the first tenth of the steps, then falls to 0.
+        weight_decay: Of AdamW, on all parameters.
+        explain_every: Epochs between measurements of R1, R2, R3 during training; 0 for none.
+        out: Folder for runs/ and report.html.
+    """
+    out_console = Console()
+    say = Console(stderr=True)
+    with out_console.status("starting torch") if out_console.is_terminal else nullcontext():
+        from vicinal import store, study
+        from vicinal.data import LOADERS
+        from vicinal.measurement import MEASURES
+        from vicinal.models import MODELS
+    try:
+        known("data set", data, LOADERS)
+        if model is not None:
+            known("model", model, MODELS)
+        strategies = parse_methods(methods)
+        plan = study.plan(
+            strategies,
+            out / "runs",
+            data=data,
+            model=model,
+            seeds=seeds,
+            epochs=epochs,
+            train_size=train_size,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            explain_every=explain_every,
+        )
+    except (ValueError, OSError) as error:
+        refuse(error)
+    work = len(plan.runs) * (epochs + MEASURES)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("· left"),
+        TimeRemainingColumn(),
+        console=say,
+        disable=not say.is_terminal,
+        transient=True,
+    )
+    with progress:
+        task = progress.add_task(f"{len(plan.runs)} runs", total=work)
+        try:
+            records = study.execute(
+                plan,
+                advance=lambda units: progress.advance(task, units),
+                say=lambda sentence: progress.console.print(escape(sentence), highlight=False),
+            )
+        except KeyboardInterrupt:
+            progress.stop()
+            say.print("Stopped. The same command goes on from here.")
+            return INTERRUPTED
+    from vicinal.report import comparison, page, terminal  # slow to import, needed only now
+
+    command = "vicinal " + shlex.join(sys.argv[1:])
+    store.write(out / "report.html", page.render(records, command=command))
+    out_console.print(terminal.summary(comparison.compare(records)))
+    out_console.print(escape(f"Report: {out / 'report.html'}"), highlight=False, soft_wrap=True)
+    return FAILED_RUN if any(record["status"] == "failed" for record in records) else 0

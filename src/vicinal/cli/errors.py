@@ -1,0 +1,35 @@
+"""What is said to the user when something is wrong, and the exit status."""
+
+import difflib
+from collections.abc import Iterable
+from typing import NoReturn
+
+from rich.console import Console
+from rich.markup import escape
+
+BAD_INPUT, FAILED_RUN, INTERRUPTED = 2, 1, 130
+
+
+def known(what: str, name: str, names: Iterable[str]) -> None:
+    """Raise a ValueError, with the nearest right name, unless the name is one of these."""
+    if name not in (names := sorted(names)):
+        raise ValueError(unknown(what, name, names))
+
+
+def unknown(what: str, name: str, names: Iterable[str]) -> str:
+    """What to say about an unknown name."""
+    names = sorted(names)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    guess = f"Did you mean {near[0]}? " if near else ""
+    return f"unknown {what} {name!r}. {guess}Known: {', '.join(names)}."
+
+
+def refuse(error: object) -> NoReturn:
+    """Say what is wrong and exit with BAD_INPUT."""
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        message = f"{error.strerror}: {error.filename}"
+    Console(stderr=True).print(
+        f"[bold red]Error:[/] {escape(message)}", highlight=False, soft_wrap=True
+    )
+    raise SystemExit(BAD_INPUT)

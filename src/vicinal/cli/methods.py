@@ -1,0 +1,120 @@
+"""Methods by name: text such as mixup(alpha=0.2) becomes a strategy; nothing is executed."""
+
+import ast
+from collections.abc import Callable, Sequence
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from vicinal.cli.errors import known
+
+if TYPE_CHECKING:  # --help does not wait for torch
+    from vicinal.mixing.draw import Strategy
+
+
+def parse_methods(methods: Sequence[str]) -> "dict[str, Strategy | None]":
+    """Strategies by canonical name: mixup(alpha=1.0) and mixup( alpha=1 ) are one method.
+
+    Raises:
+        ValueError: for unknown names or options, with the nearest right one, and repetitions.
+    """
+    kinds = methods_by_name()
+    strategies: dict[str, Strategy | None] = {}
+    for text in methods:
+        name, options = _call(text)
+        known("method", name, kinds)
+        kind = kinds[name]
+        if kind is None:
+            if options:
+                raise ValueError(f"{name} takes no options, got {text}.")
+            canonical, strategy = name, None
+        else:
+            defaults = _numbers(kind)
+            for option in options:
+                known(f"option of {name}", option, defaults)
+            try:
+                strategy = kind(**options)
+            except TypeError as error:
+                raise ValueError(f"{text}: options must be numbers ({error}).") from error
+            values = (defaults | options).items()
+            canonical = f"{name}({', '.join(f'{key}={value:g}' for key, value in values)})"
+        if canonical in strategies:
+            raise ValueError(f"the method {canonical} is named twice.")
+        strategies[canonical] = strategy
+    return strategies
+
+
+def methods_by_name() -> "dict[str, Callable[..., Strategy] | None]":
+    """Every strategy by name; kmixup and mixup_or_cutmix are combinations in common use."""
+    from vicinal.expansions.expanded import Expanded
+    from vicinal.mixing.choice import mixup_or_cutmix
+    from vicinal.mixing.cutting import CutMix, HMix, ResizeMix
+    from vicinal.mixing.fmix import FMix
+    from vicinal.mixing.gaussian import GMix, SmoothMix
+    from vicinal.mixing.gridmix import GridMix
+    from vicinal.mixing.hidden import ManifoldMixup
+    from vicinal.mixing.kway import DirichletMixup
+    from vicinal.mixing.mit import MIT
+    from vicinal.mixing.mixup import Mixup, k_mixup
+    from vicinal.mixing.mixupe import MixupE
+    from vicinal.mixing.noisy import NoisyFeatureMixup
+    from vicinal.mixing.regmixup import RegMixup
+    from vicinal.mixing.remix import Remix
+    from vicinal.mixing.saliency import SaliencyMix
+
+    return {
+        "cutmix": CutMix,
+        "dirichletmixup": DirichletMixup,
+        "erm": None,
+        "expanded": Expanded,
+        "fmix": FMix,
+        "gmix": GMix,
+        "gridmix": GridMix,
+        "hmix": HMix,
+        "kmixup": k_mixup,
+        "manifoldmixup": ManifoldMixup,
+        "mit": MIT,
+        "mixup": Mixup,
+        "mixup_or_cutmix": mixup_or_cutmix,
+        "mixupe": MixupE,
+        "noisyfeaturemixup": NoisyFeatureMixup,
+        "regmixup": RegMixup,
+        "remix": Remix,
+        "resizemix": ResizeMix,
+        "saliencymix": SaliencyMix,
+        "smoothmix": SmoothMix,
+    }
+
+
+def _numbers(kind: "Callable[..., Strategy]") -> dict[str, float]:
+    """The options of a strategy that are numbers, with their defaults."""
+    defaults = {name: option.default for name, option in signature(kind).parameters.items()}
+    return {
+        name: value
+        for name, value in defaults.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _call(text: str) -> tuple[str, dict[str, Any]]:
+    """The name and keyword options of `name` or `name(key=number, ...)`; nothing is executed."""
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+        if isinstance(node, ast.Name):
+            return node.id, {}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
+            return node.func.id, {str(k.arg): _number(k.value) for k in node.keywords}
+    except (SyntaxError, ValueError):
+        pass
+    raise ValueError(
+        f"cannot read the method {text!r}. Write a name, or a name with options in numbers, such "
+        "as mixup(alpha=0.2); quote it for the shell."
+    )
+
+
+def _number(node: ast.expr) -> float:
+    if isinstance(node, ast.Name) and node.id in ("nan", "inf"):
+        return float(node.id)  # refused by the strategy, whose message says the rule
+    value = ast.literal_eval(node)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError
+    return value

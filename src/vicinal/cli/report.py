@@ -1,0 +1,32 @@
+"""vicinal report: render the page again from stored runs."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from vicinal.cli.errors import FAILED_RUN, refuse
+
+
+def report(runs: Path, *, out: Path | None = None) -> int:
+    """Render the report again from stored runs.
+
+    Args:
+        runs: Folder of runs, as written by compare.
+        out: The page to write; by default report.html beside the folder.
+    """
+    from vicinal.report import page
+
+    out = out or runs.resolve().parent / "report.html"
+    if not runs.is_dir():
+        refuse(f"{runs} is not a folder of runs. vicinal compare writes one.")
+    if not any(runs.glob("*.json")):
+        refuse(f"{runs} holds no runs (*.json). vicinal compare writes them.")
+    try:
+        unreadable = page.write(runs, out)
+    except (OSError, ValueError) as error:
+        refuse(error)
+    for name in unreadable:
+        Console(stderr=True).print(f"Skipped, cannot be read: {escape(str(name))}", highlight=False)
+    Console().print(escape(f"Report: {out}"), highlight=False, soft_wrap=True)
+    return FAILED_RUN if unreadable else 0
