@@ -13,7 +13,8 @@ def report(runs: Path, *, out: Path | None = None) -> int:
 
     Args:
         runs: Folder of runs, as written by compare.
-        out: The page to write; by default report.html beside the folder.
+        out: What to write; by default report.html beside the folder. The ending chooses: .html,
+            .md, .tex (a table for booktabs), .json or .csv.
     """
     from vicinal.report import page
 

@@ -13,6 +13,9 @@ from vicinal.statistics import paired
 Record = Mapping[str, Any]  # one run, as it was read from its JSON file
 
 
+SCHEMA = 1  # of `Comparison.to_json`
+
+
 @dataclass(frozen=True)
 class Difference:
     """Method minus baseline over paired seeds, with its 95 % interval."""
@@ -100,8 +103,8 @@ class Comparison:
     groups: tuple[Group, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain lists, dicts and numbers."""
-        return asdict(self)
+        """Plain lists, dicts and numbers, with the version of their layout."""
+        return {"schema": SCHEMA, **asdict(self)}
 
 
 def compare(records: Iterable[Record]) -> Comparison:

@@ -85,8 +85,8 @@ def _forest(group: Group, metric: Metric, rows: Sequence[Row], look: Sequence[St
         scale=alt.Scale(zero=True, nice=True, padding=6),
     )
     base = alt.Chart().encode(y=y, color=coloured(look))
-    zero = alt.Chart().mark_rule(color=INK, opacity=0.5).encode(x=alt.X("zero:Q"))
-    bar = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q")
+    zero = alt.Chart().mark_rule(aria=False, color=INK, opacity=0.5).encode(x=alt.X("zero:Q"))
+    bar = base.mark_rule(aria=False, strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q")
     bar = bar.transform_filter("isValid(datum.low)")
     tips = [
         *tooltips(value="difference", low="from", high="to", seeds="seeds"),

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from vicinal import store
 from vicinal.report.comparison import (
+    SCHEMA,
     Comparison,
     Group,
     Record,
@@ -23,8 +24,11 @@ from vicinal.report.comparison import (
     grouped,
     identity,
 )
+from vicinal.report.exports import EXPORTS
 from vicinal.report.figures import figures
 from vicinal.report.findings import Sentence, sentences
+from vicinal.report.glossary import glossary
+from vicinal.report.headline import Glance, glance, headline
 from vicinal.report.metrics import at
 from vicinal.report.numbers import finite, number
 from vicinal.report.panels import Figure, Style, styles
@@ -36,6 +40,8 @@ class Section:
     """Everything the page shows about one group."""
 
     group: Group
+    headline: tuple[tuple[str, str], ...]
+    glance: Glance
     sentences: tuple[Sentence, ...]
     main: tuple[Line, ...]
     lines: tuple[Line, ...]
@@ -88,6 +94,9 @@ def render(
         style=Markup(_text("page.css.jinja")),
         scripts=scripts,
         specs=Markup(_json(drawn)),
+        comparison=Markup(_json(comparison.to_json())),
+        glossary=glossary,
+        schema=SCHEMA,
         sections=sections,
         several=len(sections) > 1,
         command=command,
@@ -104,19 +113,31 @@ def write(
 ) -> list[store.Unreadable]:
     """Render every `*.json` of a folder into a file, which is replaced in one step.
 
+    The ending of the file says what it becomes: a page (.html), a Markdown text (.md), a LaTeX
+    table (.tex), or the numbers (.json, .csv).
+
     Returns:
         The files that could not be read; the page lists them too.
 
     Raises:
-        ValueError: if the folder has no readable run.
+        ValueError: if the folder has no readable run, or the ending is none of these.
     """
+    ending = Path(out).suffix.lower()
+    if ending not in ("", ".html", ".htm", *EXPORTS):
+        raise ValueError(
+            f"the ending of {out} must be one of .html, {', '.join(EXPORTS)}, got {ending}."
+        )
     records, unreadable = store.load(Path(runs))
     if not records:
         raise ValueError(
             f"{runs} has no run that can be read ({len(unreadable)} unreadable files). It should "
             "hold the *.json files that `vicinal compare` writes into its runs folder."
         )
-    store.write(Path(out), render(records, command=command, unreadable=unreadable))
+    if ending in EXPORTS:
+        text = EXPORTS[ending](records)
+    else:
+        text = render(records, command=command, unreadable=unreadable)
+    store.write(Path(out), text)
     return unreadable
 
 
@@ -124,6 +145,8 @@ def _sections(comparison: Comparison, runs: Sequence[Sequence[Record]]) -> list[
     return [
         Section(
             group=group,
+            headline=headline(group),
+            glance=glance(group),
             sentences=sentences(group),
             main=tuple(line(group, metric) for metric in main_metrics(group)),
             lines=tuple(line(group, metric) for metric in group.metrics),

@@ -86,6 +86,7 @@ class Figure:
     table: Table
     columns: int  # panels beside each other where there is room: 2, 4 or 6
     legend: bool = True
+    slider: str = ""  # a field of the rows: the page reads all methods off at one of its values
 
 
 def styles(methods: Sequence[str]) -> tuple[Style, ...]:
@@ -119,7 +120,7 @@ def chart(*layers: alt.Chart, height: int = 170) -> alt.LayerChart:
     """Layers as wide as the place they are put in, without the rows of hidden methods."""
     return (
         alt.LayerChart(data=alt.NamedData(name=ROWS), layer=list(layers))
-        .add_params(alt.param(name="hidden", value=[]))
+        .add_params(alt.param(name="hidden", value=[]), alt.param(name="at", value=None))
         .transform_filter("indexof(hidden, datum.method) < 0")
         .properties(
             width="container",
@@ -149,6 +150,13 @@ def lines(
         .transform_filter("datum.mark")
     )
     return chart(band, line, point)
+
+
+def read_off(field: str) -> alt.Chart:
+    """A line across the panel where the page's slider stands, at the signal `at`."""
+    rule = alt.Chart().mark_rule(aria=False, color=INK, opacity=0.5, strokeDash=[3, 3], clip=True)
+    drawn: alt.Chart = rule.encode(x=alt.X(f"{field}:Q")).transform_filter(f"datum.{field} === at")
+    return drawn
 
 
 def rounded(value: float | None, digits: int = 4) -> float | None:

@@ -18,6 +18,7 @@ from vicinal.report.panels import (
     between,
     lines,
     mean,
+    read_off,
     rounded,
     tooltips,
 )
@@ -53,6 +54,7 @@ def robustness(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None
             3,
         ),
         columns=4,
+        slider="eps",
     )
 
 
@@ -96,4 +98,6 @@ def _robust(kind: Kind, rows: Sequence[Row], look: Sequence[Style]) -> Panel:
     x = alt.X("eps:Q", title="ε", axis=alt.Axis(tickCount=4, grid=False))
     tips = tooltips(eps="ε", value="accuracy", low="from", high="to", seeds="seeds")
     title = f"{attack_name(attack, steps)}, {NORMS.get(norm, norm)}"
-    return Panel(title, "Accuracy by size of perturbation.", rows, lines(look, x, y, tips))
+    whole = lines(look, x, y, tips)
+    whole.layer.append(read_off("eps"))
+    return Panel(title, "Accuracy by size of perturbation.", rows, whole)

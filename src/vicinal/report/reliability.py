@@ -113,7 +113,7 @@ def _reliable(method: str, when: str, rows: Sequence[Row], look: Sequence[Style]
         .encode(x=alt.X("at:Q"), y=alt.Y("at:Q"))
     )
     base = alt.Chart().encode(x=x, color=coloured(look))
-    bar = base.mark_rule(strokeWidth=1.4).encode(y=alt.Y("low:Q"), y2="high:Q")
+    bar = base.mark_rule(aria=False, strokeWidth=1.4).encode(y=alt.Y("low:Q"), y2="high:Q")
     point = base.mark_point(filled=True, size=38, opacity=1).encode(
         y=y, shape=shaped(look), tooltip=tips
     )

@@ -110,7 +110,7 @@ def _terms(group: Group, title: str, rows: Sequence[Row], look: Sequence[Style])
     tips = [alt.Tooltip("term:N"), *tooltips(value="mean", low="from", high="to", seeds="seeds")]
     bars = base.mark_bar(opacity=0.75).encode(y=y, tooltip=tips)
     bars = bars.transform_filter("datum.term !== 'mixup loss'")
-    error = base.mark_rule(strokeWidth=1.2).encode(
+    error = base.mark_rule(aria=False, strokeWidth=1.2).encode(
         y=alt.Y("low:Q"), y2="high:Q", color=alt.value(INK)
     )
     error = error.transform_filter("isValid(datum.low)")
@@ -118,6 +118,6 @@ def _terms(group: Group, title: str, rows: Sequence[Row], look: Sequence[Style])
         y=y, shape=shaped(look), tooltip=tips
     )
     point = point.transform_filter("datum.term === 'mixup loss'")
-    zero = alt.Chart().mark_rule(color=INK, opacity=0.4).encode(y=alt.datum(0))
+    zero = alt.Chart().mark_rule(aria=False, color=INK, opacity=0.4).encode(y=alt.datum(0))
     drawn = chart(bars, zero, error, point, height=240)
     return Panel(title, "Terms of the mixup loss as bars, the mixup loss as a marker.", rows, drawn)

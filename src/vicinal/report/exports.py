@@ -1,0 +1,161 @@
+"""The comparison for other documents: a Markdown page, a LaTeX table, JSON and CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+
+from vicinal.report.comparison import Comparison, Group, Record, compare
+from vicinal.report.findings import sentences
+from vicinal.report.numbers import MINUS, NONE
+from vicinal.report.rows import Line, line, main_metrics
+
+# what LaTeX would read as a command, and signs that its default fonts lack
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        MINUS: "$-$",
+        "±": r"$\pm$",
+        "∞": r"$\infty$",
+        "ε": r"$\varepsilon$",
+        "λ": r"$\lambda$",
+        "α": r"$\alpha$",
+        "→": r"$\to$",
+        NONE: "--",
+        "\N{NO-BREAK SPACE}": "~",
+        "|": r"\textbar{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+    }
+)
+
+
+def markdown(records: Iterable[Record]) -> str:
+    """Verdict and table of every group, as Markdown with pipe tables."""
+    comparison = compare(records)
+    parts = []
+    for group in comparison.groups:
+        parts.append(f"## {_plain(group.title)}\n")
+        parts += [f"- **{_plain(s.topic)}:** {_plain(s.text)}" for s in sentences(group)]
+        parts.append("")
+        header = ["Measured", *group.methods]
+        parts.append("| " + " | ".join(map(_plain, header)) + " |")
+        parts.append("|" + "---|" * len(header))
+        for written in _lines(group):
+            cells = [_plain(_label(written))]
+            for entry in written.entries:
+                told = filter(None, (entry.value, entry.difference))
+                cells.append("<br>".join(map(_plain, told)))
+            parts.append("| " + " | ".join(cells) + " |")
+        parts.append(f"\n{_caption(group)}\n")
+    return "\n".join(parts)
+
+
+def latex(records: Iterable[Record]) -> str:
+    r"""One table per group, for the package booktabs; methods are rows, so that many fit.
+
+    Names from users are escaped: nothing in them is read as a command.
+    """
+    return "\n".join(_latex(group) for group in compare(records).groups)
+
+
+def as_json(records: Iterable[Record]) -> str:
+    """The comparison with all cells, differences and intervals."""
+    found: Comparison = compare(records)
+    return json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n"
+
+
+def as_csv(records: Iterable[Record]) -> str:
+    """One row for every finished run and metric: group, method, seed, metric, key, value."""
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(("group", "method", "seed", "metric", "key", "value"))
+    for group in compare(records).groups:
+        for cell in group.cells:
+            for seed, value in zip(cell.seeds, cell.values, strict=True):
+                rows.writerow(
+                    (group.title, cell.method, seed, cell.metric.label, cell.metric.key, value)
+                )
+    return out.getvalue()
+
+
+EXPORTS: dict[str, Callable[[Iterable[Record]], str]] = {
+    ".csv": as_csv,
+    ".json": as_json,
+    ".md": markdown,
+    ".tex": latex,
+}
+"""Ways to write a comparison, by the ending of the file; a page is written by `page.write`."""
+
+
+def _lines(group: Group) -> list[Line]:
+    return [line(group, metric) for metric in main_metrics(group)]
+
+
+def _label(written: Line) -> str:
+    notes = ", ".join(filter(None, (written.unit, written.better)))
+    return f"{written.label} ({notes})" if notes else written.label
+
+
+def _caption(group: Group) -> str:
+    return (
+        f"Mean ± standard deviation over {len(group.seeds)} seeds; below it, method minus "
+        f"{group.baseline} on the same seeds with its 95% interval."
+    )
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is, inside of tables too."""
+    kept = text.replace("\\", "\\\\")
+    for sign in "|*_`[]#":
+        kept = kept.replace(sign, f"\\{sign}")
+    return kept.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+
+
+def _latex(group: Group) -> str:
+    lines = _lines(group)
+    columns = "l" + "r" * len(lines)
+    head = " & ".join(["Method", *(_stack(_label(written)) for written in lines)])
+    body = []
+    for k, method in enumerate(group.methods):
+        entries = [written.entries[k] for written in lines]
+        body.append(" & ".join([_tex(method), *(_tex(e.value) for e in entries)]) + r" \\")
+        if method != group.baseline:
+            below = " & ".join(["", *(rf"\footnotesize {_tex(e.difference)}" for e in entries)])
+            body.append(below + r" \\")
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_tex(group.title)}. {_tex(_caption(group))}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            head + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _stack(text: str) -> str:
+    """A heading broken at its commas."""
+    return (
+        r"\begin{tabular}[b]{@{}r@{}}" + r"\\".join(map(_tex, text.split(", "))) + r"\end{tabular}"
+    )
+
+
+def _tex(text: str) -> str:
+    return text.translate(LATEX)

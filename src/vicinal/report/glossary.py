@@ -1,0 +1,47 @@
+"""What the words of the report mean, in plain language, told where they are used."""
+
+WORDS = {
+    "Accuracy": "The share of examples whose most probable class is the right one.",
+    "NLL": "Negative log-likelihood, in nats: the mean of minus the logarithm of the probability "
+    "that the model gave to the right class. It falls when the model is right and knows it.",
+    "ECE": "Expected calibration error: examples are sorted into bins by confidence, and the "
+    "distance between mean confidence and accuracy of a bin is averaged over the examples.",
+    "Brier": "The mean squared distance between the probabilities and the right answer.",
+    "Temperature": "One number by which the logits are divided, fitted on validation data. Above "
+    "1 the model was too sure of itself, below 1 not sure enough. It changes no prediction.",
+    "Confidence minus accuracy": "Positive where a model is over-confident, negative where it is "
+    "under-confident, as models trained on mixed labels tend to be.",
+    "Gap": "The difference between training and test data: what was learned by heart.",
+    "95% interval": "Over seeds. If the whole study were repeated many times, 95 of 100 such "
+    "intervals would hold the true mean difference. Where it contains 0, no difference is shown, "
+    "which is not to say that there is none.",
+    "Paired": "Both methods were trained with the same seed: the same split, initial weights and "
+    "order of batches. Their difference varies less than either of them.",
+    "Mixup loss": "The mean loss of mixed examples with mixed labels, over all pairs and mixing "
+    "weights: what training with mixup minimises.",
+    "R1, R2, R3": "What mixing adds to the loss, to second order. R1: the slope of the loss "
+    "towards the mean of the data. R2: how much the outputs vary along the way to other examples, "
+    "weighted by how undecided the model is. R3: the curvature of the model itself.",
+    "Remainder": "The part of the mixup loss that these three terms do not explain.",
+    "ε": "How far an attack may move an example, in the units of the inputs: by the largest "
+    "change of a coordinate (l∞), or by distance (l2).",
+    "FGSM": "An attack of one step along the sign of the gradient. Weak; it flatters some models.",
+    "PGD": "An attack of many steps within the ball of size ε. Stronger, still only an upper "
+    "bound on what an attacker could do.",
+}
+PLACES = {
+    "measurements": (
+        "Accuracy", "NLL", "ECE", "Brier", "Temperature", "Confidence minus accuracy", "Gap",
+    ),
+    "differences": ("Paired", "95% interval"),
+    "learning": ("Mixup loss", "NLL"),
+    "decomposition": ("Mixup loss", "R1, R2, R3", "Remainder"),
+    "terms-over-training": ("Mixup loss", "R1, R2, R3", "Remainder"),
+    "robustness": ("ε", "FGSM", "PGD"),
+    "reliability": ("ECE", "Temperature"),
+}  # fmt: skip
+
+
+def glossary(place: str) -> tuple[tuple[str, str], ...]:
+    """Words and their meanings for one table or figure, by its name."""
+    return tuple((word, WORDS[word]) for word in PLACES.get(place, ()))

@@ -1,0 +1,143 @@
+"""The page as people meet it: drawn without errors or requests, usable by keyboard and reader."""
+
+import csv
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from runs import EVIL, failed, record, three_seeds
+from vicinal.report import compare, render
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+playwright = pytest.importorskip("playwright.sync_api")
+WIDTHS, SCHEMES = (320, 1280, 3840), ("light", "dark")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A page with three methods, one of them with a hostile name, and a failed run."""
+    out = tmp_path_factory.mktemp("report") / "report.html"
+    hostile = [record(EVIL, s, 0.8) for s in range(2)]
+    out.write_text(render([*three_seeds(), *hostile, failed(EVIL, 2)]))
+    return out
+
+
+def opened(browser, written, width=1280, scheme="light"):
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.said, page.asked = [], []
+    page.on("console", lambda message: page.said.append(message.text))
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(written.as_uri())
+    page.wait_for_selector("html[data-figures=drawn]", timeout=30_000)
+    return page
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_page_is_drawn_without_errors_requests_or_overflow(browser, written, width, scheme):
+    page = opened(browser, written, width, scheme)
+    assert (page.said, page.asked) == ([], [written.as_uri()])
+    marks = "plots => plots.map(p => p.querySelectorAll('.mark-symbol path').length)"
+    drawn = page.eval_on_selector_all(".plot", marks)
+    assert len(drawn) > 20
+    assert all(drawn), drawn
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_page_is_accessible(browser, written, scheme):
+    """The rules of axe-core for WCAG 2.1 A and AA, with everything unfolded."""
+    page = opened(browser, written, scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+    found = axe.Axe().run(page, options=rules)
+    told = [
+        (v["id"], node["html"][:120], node["failureSummary"][:300])
+        for v in found.response["violations"]
+        for node in v["nodes"][:2]
+    ]
+    assert told == []
+    page.close()
+
+
+def test_methods_are_hidden_and_shown_by_keyboard(browser, written):
+    page = opened(browser, written)
+    figure = page.locator("figure", has=page.locator("button[data-method]")).first
+    button = figure.locator("button[data-method]").nth(1)
+    markers = figure.locator(".mark-symbol path")
+    before = markers.count()
+    button.focus()
+    page.keyboard.press("Enter")
+    playwright.expect(markers).to_have_count(before * 2 // 3)
+    page.keyboard.press("Enter")
+    playwright.expect(markers).to_have_count(before)
+    page.close()
+
+
+def test_tooltips_tell_method_and_numbers(browser, written):
+    page = opened(browser, written)
+    mark = page.locator("figure[data-name$=robustness] .plot .mark-symbol path").last
+    mark.scroll_into_view_if_needed()
+    mark.hover(force=True)
+    tip = page.locator("#vg-tooltip-element.visible")
+    playwright.expect(tip).to_contain_text("method")
+    playwright.expect(tip).to_contain_text("ε")
+    page.close()
+
+
+def test_slider_reads_all_methods_off(browser, written):
+    page = opened(browser, written)
+    slider = page.locator(".slider").first
+    slider.locator("input").focus()
+    page.keyboard.press("End")
+    head = slider.locator("thead").inner_text()
+    assert "FGSM, l∞, ε = 0.2" in head
+    assert "PGD-20, l∞, ε = 0.2" in head
+    row = slider.locator("tbody tr", has_text="erm").inner_text().split("\t")
+    assert row == ["erm", "25.0 %", "20.0 %"]  # half of 0.5 and of 0.4, as made up
+    page.keyboard.press("Home")
+    assert "100.0" not in slider.locator("tbody").inner_text()
+    assert "91.0 %" in slider.locator("tbody").inner_text()  # the clean accuracy of erm
+    page.close()
+
+
+def taken(page, button, folder):
+    with page.expect_download() as waiting:
+        button.click()
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
+
+
+def test_what_is_taken_from_the_page_is_whole(browser, written, tmp_path):
+    page = opened(browser, written)
+    figure = page.locator("figure[data-name$=robustness]")
+    numbers = taken(page, figure.locator("[data-take=csv]"), tmp_path)
+    rows = list(csv.reader(numbers.read_text(encoding="utf-8").splitlines()))
+    assert rows[0] == ["Attack", "Norm", "Method", "ε", "Accuracy %", "95% interval"]
+    assert ["FGSM", "l∞", EVIL, "0.1", "50.0"] in [row[:5] for row in rows]
+    picture = taken(page, figure.locator("[data-take=svg]"), tmp_path).read_text()
+    root = ElementTree.fromstring(picture)
+    assert len(root.findall("{*}svg")) == 2  # one panel for each attack
+    assert EVIL in [text.text for text in root.findall("{*}text")]
+    whole = json.loads(taken(page, page.locator("[data-take=json]"), tmp_path).read_text())
+    truth = json.loads(json.dumps(compare([*three_seeds()]).to_json()))
+    assert whole["schema"] == truth["schema"]
+    accuracy = [c for c in whole["groups"][0]["cells"] if c["metric"]["key"] == "accuracy"]
+    assert [c["values"] for c in accuracy if c["method"] == "erm"] == [[0.90, 0.92, 0.91]]
+    runs = taken(page, page.locator("[data-take=runs]"), tmp_path).read_text()
+    runs = list(csv.reader(runs.splitlines()))
+    assert ["digits, cnn", "erm", "1", "Test accuracy", "0.92"] in runs
+    page.close()
+
+
+def test_page_of_a_large_study_is_small_enough(tmp_path):
+    """Five methods by ten seeds stay below 2 MB."""
+    methods = ["erm", *(f"mixup(alpha={k})" for k in range(1, 5))]
+    page = render([record(m, s, 0.9 + s / 1000, epochs=100) for m in methods for s in range(10)])
+    assert len(page.encode()) < 2_000_000
+    assert re.search(r'<meta name="vicinal-schema" content="\d+">', page)
