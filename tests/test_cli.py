@@ -156,3 +156,25 @@ def test_a_study_killed_at_any_moment_ends_with_the_same_numbers(tmp_path):
     assert numbers(killed) == numbers(tmp_path / "whole")
     assert len(numbers(killed)) == 4
     assert {path.suffix for path in (killed / "runs").iterdir()} == {".json"}
+
+
+def test_without_arguments_it_says_how_to_begin(capsys):
+    code, out, _ = run(capsys)
+    assert code == 0
+    assert "vicinal compare digits" in out
+    assert "explain" in out
+
+
+def test_the_shell_completes_commands_and_options(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))  # where a loader is added to .bashrc
+    script = tmp_path / "vicinal"
+    code, _, err = run(capsys, "--install-completion", "--shell", "bash", "--output", script)
+    assert (code, err) == (0, "")
+    ask = f"""
+        source {script}
+        COMP_WORDS=(vicinal compare --ep) COMP_CWORD=2
+        _vicinal
+        echo "${{COMPREPLY[@]}}"
+    """
+    told = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["--epochs"]

@@ -14,14 +14,30 @@ from vicinal.cli.errors import refuse, unknown
 from vicinal.cli.explain import explain
 from vicinal.cli.report import report
 
+START = """To begin:
+
+- `vicinal compare digits` trains with and without mixing, 5 seeds each, and writes a report
+
+- `vicinal compare digits --methods erm "mixup(alpha=1)" cutmix --seeds 10`
+
+- `vicinal COMMAND --help` tells what a command can do
+
+What is finished is never done twice: a command that was stopped goes on where it was.
+"""
+
 app = App(
     name="vicinal",
     help="Whether mixup helps your model, what it does to it, and whether the gain is real.",
+    help_epilogue=START,
+    help_format="markdown",
     version=vicinal.__version__,
     default_parameter=Parameter(negative=()),
 )
 for command in (compare, explain, report):
-    app.command(command)
+    app.command(command, help_epilogue="")  # else each repeats that of the whole
+app.register_install_completion_command(
+    help="Let the shell complete commands and options.", help_epilogue=""
+)
 
 
 @app.meta.default
