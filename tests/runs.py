@@ -1,8 +1,13 @@
 """Made-up runs with everything in them, for tests of the report."""
 
+import numpy as np
+
 from vicinal import store
+from vicinal.pictures import picture
 
 EVIL = "mixup</script><img src=x onerror=alert(1)><!--[red]"
+
+PIXEL = picture(np.zeros((1, 1, 1)), 0.0, 1.0)
 
 
 def calibration(nll, ece):
@@ -55,6 +60,24 @@ def record(method, seed, accuracy=0.9, *, nll=0.3, fgsm=0.5, pgd=0.4, epochs=2, 
             "accuracy": {"train": 1.0, "test": accuracy},
             "loss": {"train": 0.1, "test": nll},
             "gap": {"loss": nll - 0.1, "accuracy": 1 - accuracy},
+            "hardest": [
+                {
+                    "index": 7,
+                    "label": 3,
+                    "predicted": 5,
+                    "confidence": 0.9,
+                    "loss": 2.0,
+                    "picture": PIXEL,
+                },
+                {
+                    "index": seed,
+                    "label": 3,
+                    "predicted": 3,
+                    "confidence": 0.4,
+                    "loss": 0.9,
+                    "picture": None,
+                },
+            ],
             "temperature": 1.2,
             "temperature_at_limit": False,
             "calibration": {"before": calibration(nll, 0.05), "after": calibration(0.3, 0.02)},

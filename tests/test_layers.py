@@ -7,7 +7,7 @@ import vicinal
 
 ROOT = Path(vicinal.__file__).parent
 LAYERS = [  # a module may import only from lines above its own; a package counts as one module
-    {"randomness", "statistics", "store", "laws", "losses"},
+    {"randomness", "statistics", "store", "laws", "losses", "pictures"},
     {"forward"},
     {"mixing", "derivatives"},
     {"taylor", "attacks", "calibration"},
@@ -16,7 +16,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"explanation", "recorder"},
     {"robustness", "generalization", "estimators"},
     {"models", "data"},
-    {"model_files"},
+    {"model_files", "hardest"},
     {"training"},
     {"measurement"},
     {"study"},

@@ -12,6 +12,7 @@ from vicinal.attacks.ball import Norm
 from vicinal.calibration import COLDEST, HOTTEST, calibration, fit_temperature
 from vicinal.data import Part, Split
 from vicinal.forward import unchanged
+from vicinal.hardest import hardest
 from vicinal.laws import Beta
 from vicinal.losses import Family
 from vicinal.mixing.draw import Draw, mix, mixed_loss
@@ -28,6 +29,7 @@ EPSILONS: dict[str, dict[Norm, tuple[float, ...]]] = {
     "images": {"linf": (0.0, 0.025, 0.05, 0.1, 0.15), "l2": (0.0, 0.25, 0.5, 0.75, 1.0)},
     "tables": {"linf": (0.0, 0.1, 0.2, 0.3, 0.4), "l2": (0.0, 0.25, 0.5, 1.0, 1.5)},
 }
+HARDEST = 6  # examples that a run shows
 MEASURES = 6  # units of progress that measuring a run counts, in epochs
 
 
@@ -104,6 +106,7 @@ def measure(
             "after": calibration(test / temperature, split.test.y),
         },
     }
+    measured["hardest"] = hardest(test, split, HARDEST)
     advance(1)
     measured["explanation"] = {
         "law": f"Beta({LAW.alpha:g}, {LAW.beta:g})",

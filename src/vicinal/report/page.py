@@ -24,6 +24,7 @@ from vicinal.report.comparison import (
     grouped,
     identity,
 )
+from vicinal.report.examples import Hardest, hardest
 from vicinal.report.exports import EXPORTS
 from vicinal.report.figures import figures
 from vicinal.report.findings import Sentence, sentences
@@ -46,6 +47,7 @@ class Section:
     main: tuple[Line, ...]
     lines: tuple[Line, ...]
     figures: tuple[Figure, ...]
+    hardest: Hardest | None
     looks: tuple[Style, ...]
     data: dict[str, str]
     notes: tuple[str, ...]
@@ -151,6 +153,7 @@ def _sections(comparison: Comparison, runs: Sequence[Sequence[Record]]) -> list[
             main=tuple(line(group, metric) for metric in main_metrics(group)),
             lines=tuple(line(group, metric) for metric in group.metrics),
             figures=figures(group, records),
+            hardest=hardest(group, records, styles(group.methods)),
             looks=styles(group.methods),
             data=_data(records[0]),
             notes=_notes(records),
