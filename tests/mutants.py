@@ -43,8 +43,8 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
         "(draw.partner, draw.share)",
         "test_mixing.py",
     ),
-    ("mixing/draw.py", "other.lerp_(x, keep)", "other.lerp_(x, 1 - keep)", "test_mixing.py"),
-    ("mixing/draw.py", "shares[:, j] / total, 1.0", "shares[:, j], 1.0", "test_mixing.py"),
+    ("mixing/apply.py", "other.lerp_(x, keep)", "other.lerp_(x, 1 - keep)", "test_mixing.py"),
+    ("mixing/apply.py", "shares[:, j] / total, 1.0", "shares[:, j], 1.0", "test_mixing.py"),
     (
         "mixing/cutting.py",
         "side = np.sqrt((1 - lam) * self.r)",
@@ -118,7 +118,7 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
         "test_mixing_objectives.py",
     ),
     (
-        "mixing/pairing.py",
+        "mixing/label_kernel.py",
         "kernel = np.exp(-((ordered[found] - labels[chunk]) ** 2) / 2)",
         "kernel = np.exp(-((ordered[found] - labels[chunk]) ** 2))",
         "test_mixing_pairing.py",

@@ -11,6 +11,7 @@ import pytest
 
 from vicinal import cli
 from vicinal.cli.methods import parse_methods
+from vicinal.mixing.choice import During
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.mixup import Mixup
 
@@ -178,3 +179,18 @@ def test_the_shell_completes_commands_and_options(capsys, monkeypatch, tmp_path)
     """
     told = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["--epochs"]
+
+
+def test_any_strategy_can_be_confined_to_a_part_of_training():
+    found = parse_methods(["mixup(alpha=1, stop=0.8, fade=0.2)", "cutmix(start=0)"])
+    assert found == {
+        "mixup(alpha=1, stop=0.8, fade=0.2)": During(Mixup(1.0), stop=0.8, fade=0.2),
+        "cutmix(alpha=1)": CutMix(1.0),
+    }
+    for text, rule in (
+        ("mixup(stop=40)", r"stop is a fraction of training and must lie in \[0, 1\], got 40"),
+        ("mixup(start=0.9, stop=0.5)", "start <= stop - fade"),
+        ("erm(stop=0.5)", "erm takes no options"),
+    ):
+        with pytest.raises(ValueError, match=rule):
+            parse_methods([text])

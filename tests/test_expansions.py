@@ -15,7 +15,8 @@ from vicinal.expansions.shrunk import expand_shrunk, mean_larger_share
 from vicinal.laws import Beta, Fixed, Law, Tilted, Uniform
 from vicinal.losses import bernoulli, categorical, gaussian, poisson
 from vicinal.mixing.cutting import CutMix
-from vicinal.mixing.draw import Draw, vicinal_losses
+from vicinal.mixing.draw import Draw
+from vicinal.mixing.labels import vicinal_losses
 from vicinal.mixing.mixup import Mixup
 from vicinal.risk import vicinal_risk
 from vicinal.taylor import expand, taylor_terms

@@ -1,10 +1,12 @@
 """One law test for every strategy, and the functions that apply a draw."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,23 +21,16 @@ from reference import mixing as slow
 from vicinal.cli.methods import methods_by_name, parse_methods
 from vicinal.laws import Fixed, Uniform
 from vicinal.losses import bernoulli, categorical
+from vicinal.mixing.apply import mix
 from vicinal.mixing.choice import RandomChoice
 from vicinal.mixing.cutting import CutMix, HMix, ResizeMix
-from vicinal.mixing.draw import (
-    Blend,
-    Draw,
-    Objective,
-    mix,
-    mixed_loss,
-    mixed_values,
-    soft_targets,
-    vicinal_losses,
-)
+from vicinal.mixing.draw import Blend, Draw, Objective
 from vicinal.mixing.fmix import FMix
 from vicinal.mixing.gaussian import GMix, SmoothMix
 from vicinal.mixing.gridmix import GridMix
 from vicinal.mixing.hidden import ManifoldMixup
 from vicinal.mixing.kway import DirichletMixup
+from vicinal.mixing.labels import mixed_loss, mixed_values, soft_targets, vicinal_losses
 from vicinal.mixing.mit import MIT
 from vicinal.mixing.mixup import Mixup, k_mixup
 from vicinal.mixing.mixupe import MixupE
@@ -540,3 +535,36 @@ def test_every_strategy_is_a_method_of_the_command_line():
     for name in kinds - {"randomchoice"}:
         (strategy,) = parse_methods([name]).values()
         assert type(strategy).__name__.lower() == name
+
+
+@each_strategy
+def test_the_representation_is_the_same_in_every_run(name):
+    strategy = STRATEGIES[name]
+    assert re.search("0x[0-9a-f]", repr(strategy)) is None
+    assert repr(strategy).startswith(type(strategy).__name__)
+
+
+@each_strategy
+def test_models_may_name_their_logits(name):
+    """As those of Hugging Face do, by a mapping or an attribute."""
+
+    class Named(torch.nn.Module):
+        def __init__(self, wrap):
+            super().__init__()
+            torch.manual_seed(0)
+            self.body = torch.nn.Sequential(
+                torch.nn.Flatten(), torch.nn.Linear(3 * 4 * 4, 8), torch.nn.Linear(8, 3)
+            )
+            self.wrap = wrap
+
+        def forward(self, x):
+            return self.wrap(self.body(x))
+
+    strategy = STRATEGIES[name]
+    x, y = torch.rand(6, 3, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3
+    losses = [
+        vicinal_losses(Named(wrap), x, y, strategy(x, y, np.random.default_rng(1)), categorical)
+        for wrap in (lambda f: f, lambda f: {"logits": f}, lambda f: SimpleNamespace(logits=f))
+    ]
+    assert losses[0].equal(losses[1])
+    assert losses[0].equal(losses[2])

@@ -12,9 +12,11 @@ from torch import nn
 
 from reference import mixing as slow
 from vicinal.losses import categorical, gaussian
+from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import CutMix
-from vicinal.mixing.draw import Draw, Objective, mix, mixed_loss, vicinal_losses
+from vicinal.mixing.draw import Draw, Objective
 from vicinal.mixing.hidden import INPUT, HiddenDraw, ManifoldMixup, hidden_layers, hidden_mix
+from vicinal.mixing.labels import mixed_loss, vicinal_losses
 from vicinal.mixing.mit import MIT
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.mixupe import MixupE, slope_to_mean

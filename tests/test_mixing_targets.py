@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from vicinal.losses import categorical, gaussian
+from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import CutMix, ResizeMix
-from vicinal.mixing.draw import Blend, Draw, mix, mixed_loss, mixed_values, soft_targets
+from vicinal.mixing.draw import Blend, Draw
 from vicinal.mixing.gaussian import GMix
 from vicinal.mixing.kway import DirichletMixup
+from vicinal.mixing.labels import mixed_loss, mixed_values, soft_targets
 from vicinal.mixing.metrics import dominant_accuracy, expected_accuracy
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.targets import dense_loss, mixed_ids

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from vicinal.losses import categorical
+from vicinal.mixing.choice import During
 from vicinal.mixing.mixup import Mixup
 from vicinal.randomness import draw_generator, generator
 from vicinal.training import Diverged, Schedule, train
@@ -75,6 +76,22 @@ def test_is_adamw_on_mixed_batches(tmp_path):
         assert history[epoch]["objective"] == pytest.approx(sum(losses) / 20, rel=1e-5)
     for a, b in zip(trained.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_a_schedule_mixes_only_while_it_lasts(tmp_path):
+    """Mixing in epochs 2 and 3 of 4 only: half of training, from a quarter on."""
+    seen = []
+
+    def watched(x, y, rng):
+        seen.append(len(x))
+        return Mixup(1.0)(x, y, rng)
+
+    run(tmp_path / "a", During(watched, start=0.25, stop=0.75))
+    assert len(seen) == 2 * 3
+    never = run(tmp_path / "b", During(watched, start=0.0, stop=0.0))[0]
+    erm = run(tmp_path / "c", None)[0]
+    for a, b in zip(never.parameters(), erm.parameters(), strict=True):
+        assert a.equal(b)
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])

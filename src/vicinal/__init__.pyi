@@ -62,6 +62,7 @@ from .losses import gaussian as gaussian
 from .losses import poisson as poisson
 from .mixing import loading as loading
 from .mixing import pairing as pairing
+from .mixing.apply import mix as mix
 from .mixing.choice import During as During
 from .mixing.choice import RandomChoice as RandomChoice
 from .mixing.choice import mixup_or_cutmix as mixup_or_cutmix
@@ -73,11 +74,6 @@ from .mixing.draw import Blend as Blend
 from .mixing.draw import Draw as Draw
 from .mixing.draw import Objective as Objective
 from .mixing.draw import Strategy as Strategy
-from .mixing.draw import mix as mix
-from .mixing.draw import mixed_loss as mixed_loss
-from .mixing.draw import mixed_values as mixed_values
-from .mixing.draw import soft_targets as soft_targets
-from .mixing.draw import vicinal_losses as vicinal_losses
 from .mixing.fmix import FMix as FMix
 from .mixing.gaussian import GMix as GMix
 from .mixing.gaussian import SmoothMix as SmoothMix
@@ -85,6 +81,10 @@ from .mixing.gridmix import GridMix as GridMix
 from .mixing.hidden import ManifoldMixup as ManifoldMixup
 from .mixing.hidden import hidden_mix as hidden_mix
 from .mixing.kway import DirichletMixup as DirichletMixup
+from .mixing.labels import mixed_loss as mixed_loss
+from .mixing.labels import mixed_values as mixed_values
+from .mixing.labels import soft_targets as soft_targets
+from .mixing.labels import vicinal_losses as vicinal_losses
 from .mixing.metrics import dominant_accuracy as dominant_accuracy
 from .mixing.metrics import expected_accuracy as expected_accuracy
 from .mixing.mit import MIT as MIT

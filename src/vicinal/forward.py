@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,15 @@ Model = Callable[[Tensor], object]
 """Any callable from a batch (n, ...) to logits (n, K), (n, 1) or (n,)."""
 
 
+def unwrapped(out: object) -> Any:
+    """What a model returned, taken out of a mapping or object that names it `logits`."""
+    if isinstance(out, Mapping) and "logits" in out:
+        return out["logits"]
+    if not isinstance(out, Tensor) and hasattr(out, "logits"):
+        return out.logits
+    return out
+
+
 def logits_of(model: Model, x: Tensor) -> Float[Tensor, "n *k"]:
     """The model's outputs for x, taken out of a mapping or object that names them `logits`.
 
@@ -25,11 +35,7 @@ def logits_of(model: Model, x: Tensor) -> Float[Tensor, "n *k"]:
         TypeError: for anything else that is not a tensor, with what to pass instead.
         ValueError: if the number of outputs is not the number of inputs.
     """
-    out = model(x)
-    if isinstance(out, Mapping) and "logits" in out:
-        out = out["logits"]
-    elif not isinstance(out, Tensor) and hasattr(out, "logits"):
-        out = out.logits
+    out = unwrapped(model(x))
     if not isinstance(out, Tensor):
         keys = f" with keys {', '.join(map(str, out))}" if isinstance(out, Mapping) else ""
         raise TypeError(

@@ -15,7 +15,9 @@ from vicinal.forward import unchanged
 from vicinal.hardest import hardest
 from vicinal.laws import Beta
 from vicinal.losses import Family
-from vicinal.mixing.draw import Draw, mix, mixed_loss
+from vicinal.mixing.apply import mix
+from vicinal.mixing.draw import Draw
+from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.mixup import Mixup
 from vicinal.randomness import generator
 from vicinal.recorder import Recorder, decompose

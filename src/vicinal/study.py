@@ -19,6 +19,7 @@ import vicinal
 from vicinal import store
 from vicinal.data import Split, load
 from vicinal.measurement import MEASURES, evaluation, explain, measure
+from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.models import MODELS, Standardise
 from vicinal.randomness import generator
@@ -47,12 +48,12 @@ class Plan:
     """The runs of a study, checked: nothing that can be known beforehand fails later."""
 
     runs: tuple[Configuration, ...]
-    strategies: Mapping[str, Strategy | None]
+    strategies: Mapping[str, Strategy | During | None]
     folder: Path
 
 
 def plan(
-    strategies: Mapping[str, Strategy | None],
+    strategies: Mapping[str, Strategy | During | None],
     folder: Path,
     *,
     data: str,
@@ -91,8 +92,9 @@ def plan(
     for method, strategy in strategies.items():
         if strategy is None:
             continue
+        mixing = strategy.strategy if isinstance(strategy, During) else strategy
         try:
-            strategy(part.x[:batch_size], part.y[:batch_size], generator(0, "trial"))
+            mixing(part.x[:batch_size], part.y[:batch_size], generator(0, "trial"))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{method} cannot mix {data}: {error}") from error
     folder.mkdir(parents=True, exist_ok=True)
@@ -185,7 +187,7 @@ def _stored(path: Path, say: Callable[[str], None]) -> store.Record | None:
 
 def _run(
     run: Configuration,
-    strategy: Strategy | None,
+    strategy: Strategy | During | None,
     folder: Path,
     advance: Callable[[int], None],
 ) -> store.Record:

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from vicinal.losses import Family
-from vicinal.mixing.draw import AnyDraw, Strategy, vicinal_losses
+from vicinal.mixing.choice import During, strategy_at
+from vicinal.mixing.draw import AnyDraw, Strategy
+from vicinal.mixing.labels import vicinal_losses
 from vicinal.randomness import draw_generator, generator
 from vicinal.store import set_aside
 
@@ -82,7 +84,7 @@ def objective(
 
 def train(
     model: nn.Module,
-    strategy: Strategy | None,
+    strategy: Strategy | During | None,
     x: Float[Tensor, "n *rest"],
     y: Shaped[Tensor, "n *k"],
     family: Family,
@@ -99,7 +101,8 @@ def train(
 
     Args:
         model: trained in place.
-        strategy: how batches are mixed; None trains without mixing.
+        strategy: how batches are mixed; None trains without mixing. Of a schedule, time is the
+            fraction of the epochs done.
         x: training inputs.
         y: their targets.
         family: the loss.
@@ -130,6 +133,7 @@ def train(
         order = torch.from_numpy(generator(schedule.seed, "order", epoch).permutation(len(x)))
         total = torch.zeros((), dtype=torch.float64)
         model.train()
+        mixing = strategy_at(strategy, epoch / schedule.epochs)
         with torch.random.fork_rng():  # for dropout in someone's model
             torch.manual_seed(int(generator(schedule.seed, "torch", epoch).integers(2**62)))
             for step, start in enumerate(starts):
@@ -138,7 +142,7 @@ def train(
                 for group in optimiser.param_groups:
                     group["lr"] = schedule.learning_rate * rate
                 rng = draw_generator(schedule.seed, epoch=epoch, step=step)
-                draw = None if strategy is None else strategy(x[rows], y[rows], rng)
+                draw = None if mixing is None else mixing(x[rows], y[rows], rng)
                 loss = objective(model, state, x[rows], y[rows], draw, family)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

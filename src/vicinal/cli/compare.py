@@ -40,7 +40,8 @@ def compare(
     Args:
         data: Data set: breast_cancer, digits, iris or wine.
         methods: Methods, such as erm, mixup(alpha=0.2), cutmix(alpha=1). The first is what the
-            others are compared with, unless erm is among them.
+            others are compared with, unless erm is among them. Any can be confined to a part of
+            training, as in mixup(alpha=1, stop=0.8, fade=0.2).
         seeds: Number of seeds. Methods of one seed share split, initial weights, batch order.
         epochs: Passes over the training data.
         train_size: Training examples to use; by default half of the data set.

@@ -8,39 +8,64 @@ from typing import TYPE_CHECKING, Any
 from vicinal.cli.errors import known
 
 if TYPE_CHECKING:  # --help does not wait for torch
+    from vicinal.mixing.choice import During
     from vicinal.mixing.draw import Strategy
 
 
-def parse_methods(methods: Sequence[str]) -> "dict[str, Strategy | None]":
+SCHEDULE = {"start": 0.0, "stop": 1.0, "fade": 0.0}
+"""Options of every strategy: when it mixes, in fractions of training (see `During`)."""
+
+
+def parse_methods(methods: Sequence[str]) -> "dict[str, Strategy | During | None]":
     """Strategies by canonical name: mixup(alpha=1.0) and mixup( alpha=1 ) are one method.
 
     Raises:
         ValueError: for unknown names or options, with the nearest right one, and repetitions.
     """
     kinds = methods_by_name()
-    strategies: dict[str, Strategy | None] = {}
+    strategies: dict[str, Strategy | During | None] = {}
     for text in methods:
         name, options = _call(text)
         known("method", name, kinds)
-        kind = kinds[name]
-        if kind is None:
-            if options:
-                raise ValueError(f"{name} takes no options, got {text}.")
-            canonical, strategy = name, None
-        else:
-            defaults = _numbers(kind)
-            for option in options:
-                known(f"option of {name}", option, defaults)
-            try:
-                strategy = kind(**options)
-            except TypeError as error:
-                raise ValueError(f"{text}: options must be numbers ({error}).") from error
-            values = (defaults | options).items()
-            canonical = f"{name}({', '.join(f'{key}={value:g}' for key, value in values)})"
+        canonical, strategy = _method(text, name, kinds[name], options)
         if canonical in strategies:
             raise ValueError(f"the method {canonical} is named twice.")
         strategies[canonical] = strategy
     return strategies
+
+
+def _method(
+    text: str, name: str, kind: "Callable[..., Strategy] | None", options: dict[str, Any]
+) -> "tuple[str, Strategy | During | None]":
+    """The canonical name of a method and what it stands for."""
+    if kind is None:
+        if options:
+            raise ValueError(f"{name} takes no options, got {text}.")
+        return name, None
+    defaults = _numbers(kind)
+    for option in options:
+        known(f"option of {name}", option, defaults | SCHEDULE)
+    when = {
+        key: options[key] for key in SCHEDULE if options.get(key, SCHEDULE[key]) != SCHEDULE[key]
+    }
+    own = {key: value for key, value in options.items() if key not in SCHEDULE}
+    try:
+        strategy = kind(**own)
+    except TypeError as error:
+        raise ValueError(f"{text}: options must be numbers ({error}).") from error
+    told = ", ".join(f"{key}={value:g}" for key, value in (defaults | own | when).items())
+    return f"{name}({told})", _scheduled(text, strategy, when) if when else strategy
+
+
+def _scheduled(text: str, strategy: "Strategy", when: dict[str, float]) -> "During":
+    from vicinal.mixing.choice import During
+
+    for key, value in when.items():
+        if not 0 <= value <= 1:
+            raise ValueError(
+                f"{text}: {key} is a fraction of training and must lie in [0, 1], got {value:g}."
+            )
+    return During(strategy, **(SCHEDULE | when))
 
 
 def methods_by_name() -> "dict[str, Callable[..., Strategy] | None]":

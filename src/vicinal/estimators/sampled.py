@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vicinal.losses import Family
-from vicinal.mixing.draw import mix, mixed_loss
+from vicinal.mixing.apply import mix
+from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.mixup import Mixup
 
 Layers = list[tuple[Tensor, Tensor]]

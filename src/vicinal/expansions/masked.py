@@ -18,7 +18,9 @@ from vicinal.forward import (
     warn_of_probabilities,
 )
 from vicinal.losses import Family
-from vicinal.mixing.draw import Draw, Strategy, mix, mixed_loss
+from vicinal.mixing.apply import mix
+from vicinal.mixing.draw import Draw, Strategy
+from vicinal.mixing.labels import mixed_loss
 from vicinal.taylor import Terms, along
 
 NAMES = ("loss", "r1", "r2", "r3", "total", "risk", "remainder")

@@ -115,3 +115,8 @@ class During:
             return self.strategy
         p = (self.stop - time) / self.fade
         return RandomChoice((self.strategy, None), (p, 1 - p))
+
+
+def strategy_at(strategy: "Strategy | During | None", time: float) -> Strategy | None:
+    """The strategy at a time; one without a schedule is the same at all times."""
+    return strategy.at(time) if isinstance(strategy, During) else strategy

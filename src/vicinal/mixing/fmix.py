@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vicinal.laws import Beta
 from vicinal.mixing.cutting import image_size
-from vicinal.mixing.draw import Draw, weights_like
+from vicinal.mixing.draw import Draw, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 
@@ -41,6 +41,8 @@ class FMix:
     alpha: float = 1.0
     decay: float = 3.0
     pairing: Pairing = shuffle
+
+    __repr__ = told
 
     def __post_init__(self) -> None:
         Beta(self.alpha)

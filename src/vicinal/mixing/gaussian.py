@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vicinal.laws import Beta
 from vicinal.mixing.cutting import image_size
-from vicinal.mixing.draw import Draw, weights_like
+from vicinal.mixing.draw import Draw, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 SMALLEST = 1e-12  # below that a bump is its centre alone
@@ -37,6 +37,8 @@ class GMix:
 
     alpha: float = 0.5
     pairing: Pairing = shuffle
+
+    __repr__ = told
 
     def __post_init__(self) -> None:
         Beta(self.alpha)
@@ -75,6 +77,8 @@ class SmoothMix:
     smallest: float = 0.25
     largest: float = 0.5
     pairing: Pairing = shuffle
+
+    __repr__ = told
 
     def __post_init__(self) -> None:
         if not (0 <= self.smallest <= self.largest < np.inf and self.largest > 0):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vicinal.laws import Beta
 from vicinal.mixing.cutting import image_size
-from vicinal.mixing.draw import Draw, weights_like
+from vicinal.mixing.draw import Draw, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 
@@ -38,6 +38,8 @@ class GridMix:
     cells: int = 4
     pairing: Pairing = shuffle
 
+    __repr__ = told
+
     def __post_init__(self) -> None:
         Beta(self.alpha)
         if not (self.cells >= 1 and self.cells % 1 == 0):
@@ -51,11 +53,13 @@ class GridMix:
         n, side = len(x), int(self.cells)
         lam = Beta(self.alpha).sample(n, rng)
         cells = rng.random((n, side, side)) < lam[:, None, None]
-        mask = cells[:, _cell(height, side)][:, :, _cell(width, side)]
+        rows, columns = _pixels(height, side), _pixels(width, side)
+        mask = cells.repeat(rows, axis=1).repeat(columns, axis=2)
         keep = weights_like(x, mask).reshape(n, *[1] * (x.ndim - 3), height, width)
-        return Draw(partners(self.pairing, x, y, rng), keep, weights_like(x, mask.mean((1, 2))))
+        share = (rows @ cells @ columns) / (height * width)
+        return Draw(partners(self.pairing, x, y, rng), keep, weights_like(x, share))
 
 
-def _cell(length: int, cells: int) -> Int[np.ndarray, " length"]:
-    """Which cell each pixel lies in; their sizes differ by at most one pixel."""
-    return np.arange(length) * cells // length
+def _pixels(length: int, cells: int) -> Int[np.ndarray, " cells"]:
+    """How many pixels each cell has along a side; they differ by at most one."""
+    return np.bincount(np.arange(length) * cells // length, minlength=cells)

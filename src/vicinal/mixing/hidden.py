@@ -11,17 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vicinal.forward import unwrapped
 from vicinal.laws import Beta
-from vicinal.mixing.draw import (
-    Draw,
-    Loss,
-    Model,
-    mix,
-    mixed_loss,
-    moved,
-    per_sample,
-    weights_like,
-)
+from vicinal.mixing.apply import mix
+from vicinal.mixing.draw import Draw, Loss, Model, moved, per_sample, told, weights_like
+from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 INPUT = ""
@@ -53,6 +47,8 @@ class ManifoldMixup:
     layers: tuple[str, ...] | None = None
     alpha: float = 2.0
     pairing: Pairing = shuffle
+
+    __repr__ = told
 
     def __post_init__(self) -> None:
         check_layers(self.layers)
@@ -88,7 +84,7 @@ class HiddenDraw:
         for name in self.layers or ():
             submodule(model, name)  # a wrong name is told on the first batch
         with hidden_mix(model, self.layer(model), self.draw):
-            outputs = model(x)
+            outputs = unwrapped(model(x))
         return mixed_loss(loss, outputs, y, self.draw)
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> "HiddenDraw":

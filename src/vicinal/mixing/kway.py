@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vicinal.mixing.draw import Blend, weights_like
+from vicinal.mixing.draw import Blend, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 
@@ -36,6 +36,8 @@ class DirichletMixup:
     k: int = 3
     alpha: float = 1.0
     pairing: Pairing = shuffle
+
+    __repr__ = told
 
     def __post_init__(self) -> None:
         if not (self.k >= 2 and self.k % 1 == 0):

@@ -3,7 +3,8 @@
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from vicinal.mixing.draw import Mixture, soft_targets
+from vicinal.mixing.draw import Mixture
+from vicinal.mixing.labels import soft_targets
 
 
 def expected_accuracy(

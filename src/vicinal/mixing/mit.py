@@ -9,8 +9,10 @@ from jaxtyping import Float, Int
 from scipy import stats
 from torch import Tensor
 
+from vicinal.forward import unwrapped
 from vicinal.laws import Beta
-from vicinal.mixing.draw import Draw, Loss, Model, mix, moved, per_sample, weights_like
+from vicinal.mixing.apply import mix
+from vicinal.mixing.draw import Draw, Loss, Model, moved, per_sample, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 
@@ -48,6 +50,8 @@ class MIT:
     alpha: float = 0.5
     margin: float = 0.5
     pairing: Pairing = shuffle
+
+    __repr__ = told
 
     def __post_init__(self) -> None:
         Beta(self.alpha)
@@ -91,8 +95,8 @@ class MITDraw:
 
     def losses(self, model: Model, x: Any, y: Tensor, loss: Loss) -> Float[Tensor, " n"]:
         """Half the loss of each of the two decoupled outputs."""
-        f1 = model(mix(x, self.draw))
-        f2 = model(mix(x, Draw(self.partner, self.second, self.second)))
+        f1 = unwrapped(model(mix(x, self.draw)))
+        f2 = unwrapped(model(mix(x, Draw(self.partner, self.second, self.second))))
         own, other = decoupled(f1, f2, self.first, self.second)
         return (loss(own, y) + loss(other, y[self.partner])) / 2
 

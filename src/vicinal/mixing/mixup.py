@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from vicinal.laws import Beta, Law
-from vicinal.mixing.draw import Draw, per_sample, weights_like
+from vicinal.mixing.draw import Draw, per_sample, told, weights_like
 from vicinal.mixing.pairing import Assignment, LabelKernel, Pairing, partners, shuffle
 
 
@@ -45,6 +45,8 @@ class Mixup:
     law: Law
     pairing: Pairing
     per_batch: bool
+
+    __repr__ = told
 
     def __init__(
         self,

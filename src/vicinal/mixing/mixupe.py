@@ -8,9 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vicinal.forward import unwrapped
 from vicinal.laws import Beta
-from vicinal.mixing.draw import Draw, Loss, Model, each, mix, mixed_loss, moved, per_sample
+from vicinal.mixing.apply import each, mix
+from vicinal.mixing.draw import Draw, Loss, Model, moved, per_sample, told
 from vicinal.mixing.hidden import one_weight
+from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.pairing import Pairing, shuffle
 
 
@@ -45,6 +48,8 @@ class MixupE:
     eta: float = 0.001
     pairing: Pairing = shuffle
 
+    __repr__ = told
+
     def __post_init__(self) -> None:
         Beta(self.alpha)
         if not 0 <= self.eta < np.inf:
@@ -68,7 +73,7 @@ class MixupEDraw:
 
     def losses(self, model: Model, x: Any, y: Tensor, loss: Loss) -> Float[Tensor, " n"]:
         """Mixup loss plus weighted slope of the clean loss towards the mean of the batch."""
-        mixed = mixed_loss(loss, model(mix(x, self.draw)), y, self.draw)
+        mixed = mixed_loss(loss, unwrapped(model(mix(x, self.draw))), y, self.draw)
         return mixed + self.weight * slope_to_mean(model, x, y, loss)
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> "MixupEDraw":
@@ -86,6 +91,6 @@ def slope_to_mean(model: Model, x: Any, y: Tensor, loss: Loss) -> Float[Tensor, 
             step = per_sample(t, part.ndim).to(part.dtype)
             return part + step * (part.mean(0, keepdim=True) - part)
 
-        total = loss(model(each(ahead, x)), y).sum()
+        total = loss(unwrapped(model(each(ahead, x))), y).sum()
         (slope,) = torch.autograd.grad(total, t, create_graph=True)
     return slope

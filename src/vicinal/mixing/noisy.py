@@ -8,9 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vicinal.forward import unwrapped
 from vicinal.laws import Beta
-from vicinal.mixing.draw import Draw, Loss, Model, each, mix, mixed_loss, moved, weights_like
+from vicinal.mixing.apply import each, mix
+from vicinal.mixing.draw import Draw, Loss, Model, moved, told, weights_like
 from vicinal.mixing.hidden import HiddenDraw, changed, check_layers, one_weight
+from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.pairing import Pairing, shuffle
 
 
@@ -46,6 +49,8 @@ class NoisyFeatureMixup:
     additive: float = 0.4
     multiplicative: float = 0.2
     pairing: Pairing = shuffle
+
+    __repr__ = told
 
     def __post_init__(self) -> None:
         check_layers(self.layers)
@@ -103,7 +108,7 @@ class NoisyDraw:
         """The mixed loss of the outputs, with hidden features mixed and disturbed."""
         layer = self.hidden.layer(model)
         with changed(model, layer, lambda h: self.noisy(mix(h, self.draw))):
-            outputs = model(x)
+            outputs = unwrapped(model(x))
         return mixed_loss(loss, outputs, y, self.draw)
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> "NoisyDraw":

@@ -8,9 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vicinal.forward import unwrapped
 from vicinal.laws import Beta
-from vicinal.mixing.draw import Draw, Loss, Model, each, mix, mixed_loss, moved
+from vicinal.mixing.apply import each, mix
+from vicinal.mixing.draw import Draw, Loss, Model, moved, told
 from vicinal.mixing.hidden import one_weight
+from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.pairing import Pairing, shuffle
 
 
@@ -38,6 +41,8 @@ class RegMixup:
     weight: float = 1.0
     pairing: Pairing = shuffle
 
+    __repr__ = told
+
     def __post_init__(self) -> None:
         Beta(self.alpha)
         if not 0 <= self.weight < np.inf:
@@ -61,7 +66,7 @@ class RegMixupDraw:
     def losses(self, model: Model, x: Any, y: Tensor, loss: Loss) -> Float[Tensor, " n"]:
         """Clean plus weighted mixup loss; both batches pass the model as one."""
         both = each(lambda clean, mixed: torch.cat([clean, mixed]), x, mix(x, self.draw))
-        clean, mixed = model(both).tensor_split(2)
+        clean, mixed = unwrapped(model(both)).tensor_split(2)
         return loss(clean, y) + self.weight * mixed_loss(loss, mixed, y, self.draw)
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> "RegMixupDraw":

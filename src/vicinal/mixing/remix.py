@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vicinal.laws import Beta
-from vicinal.mixing.draw import Draw, per_sample, weights_like
+from vicinal.mixing.draw import Draw, per_sample, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 
@@ -46,6 +46,8 @@ class Remix:
     tau: float = 0.5
     counts: tuple[int, ...] | None = None
     pairing: Pairing = shuffle
+
+    __repr__ = told
 
     def __post_init__(self) -> None:
         Beta(self.alpha)

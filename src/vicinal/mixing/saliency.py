@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vicinal.forward import unchanged
+from vicinal.forward import unchanged, unwrapped
 from vicinal.laws import Beta
+from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import area, image_size, interval, outside
-from vicinal.mixing.draw import Draw, Loss, Model, mix, mixed_loss, moved, weights_like
+from vicinal.mixing.draw import Draw, Loss, Model, moved, told, weights_like
+from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 
@@ -40,6 +42,8 @@ class SaliencyMix:
 
     alpha: float = 1.0
     pairing: Pairing = shuffle
+
+    __repr__ = told
 
     def __post_init__(self) -> None:
         Beta(self.alpha)
@@ -76,7 +80,7 @@ class SaliencyDraw:
     def losses(self, model: Model, x: Any, y: Tensor, loss: Loss) -> Float[Tensor, " n"]:
         """The mixed loss of the batch with boxes cut around salient pixels."""
         draw = self.resolve(model, x, y, loss)
-        return mixed_loss(loss, model(mix(x, draw)), y, draw)
+        return mixed_loss(loss, unwrapped(model(mix(x, draw))), y, draw)
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> "SaliencyDraw":
         """The same draw on another device."""

@@ -4,16 +4,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from vicinal.mixing.draw import (
-    Blend,
-    Loss,
-    Mixture,
-    at_place,
-    check_draw,
-    fitted,
-    per_sample,
-    sources,
-)
+from vicinal.mixing.apply import at_place, fitted
+from vicinal.mixing.draw import Blend, Loss, Mixture, check_draw, per_sample, sources
 
 
 def dense_loss(

@@ -1,0 +1,191 @@
+"""Applying a draw to inputs and hidden features, with no more passes over memory than needed."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from vicinal.mixing.draw import Blend, Mixture, check_draw, per_sample
+
+LONG = 2**16  # coordinates; below that, calls cost more than passes over memory
+
+
+def each(function: Callable[..., Tensor], *xs: Any) -> Any:
+    """A function of tensors, applied part by part to tuples and mappings of the same build."""
+    if isinstance(xs[0], tuple):
+        return tuple(each(function, *parts) for parts in zip(*xs, strict=True))
+    if isinstance(xs[0], Mapping):
+        return {name: each(function, *(x[name] for x in xs)) for name in xs[0]}
+    return function(*xs)
+
+
+@overload
+def mix(x: Tensor, draw: Mixture | None, *, out: Tensor | None = None) -> Tensor: ...
+@overload
+def mix(x: tuple[Any, ...], draw: Mixture | None) -> tuple[Any, ...]: ...
+@overload
+def mix(x: Mapping[str, Any], draw: Mixture | None) -> dict[str, Any]: ...
+def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
+    r"""The mixed inputs, $m \odot x_i + (1-m) \odot x_{\pi(i)}$ with m the kept weights.
+
+    The same draw may be applied to inputs, hidden features or dense targets.
+
+    Args:
+        x: floating values of any shape, first axis the batch; or a tuple or mapping of such
+            tensors, all mixed with this draw. Spatial weights fit only tensors of their height
+            and width; one weight per sample fits all.
+        draw: partner π, kept weights m. None returns x itself.
+        out: memory for the result, of the shape, dtype and device of x, not overlapping it. It
+            saves the cost of fresh memory, which is larger than that of mixing. No gradients.
+
+    Returns:
+        A new tensor (or `out`) of the shape, dtype, device and memory format of x; x is
+        unchanged. Where the kept weight is 1 the values of x come back bit for bit, where it is
+        0 the partner's.
+
+    Raises:
+        TypeError: if x does not hold floating values, or the draw needs the model.
+        ValueError: if the draw was made for another batch size, device, height or width, or `out`
+            does not fit.
+
+    Source:
+        Zhang, Cissé, Dauphin, Lopez-Paz (2018), arXiv:1710.09412, equation 1, with a weight per
+        coordinate as in Park, Yun, Chun (2022), arXiv:2208.09913.
+
+    Example:
+        >>> from vicinal.mixing.draw import Draw
+        >>> half = torch.tensor([0.5, 0.5])
+        >>> mix(torch.tensor([0.0, 1.0]), Draw(torch.tensor([1, 0]), keep=half, share=half))
+        tensor([0.5000, 0.5000])
+    """
+    if not isinstance(x, Tensor):
+        return each(lambda part: mix(part, draw), x)
+    if out is not None:
+        _check_out(x, out)
+    if draw is None:
+        return x if out is None else out.copy_(x)
+    if not x.is_floating_point():
+        raise TypeError(
+            f"mixing needs floating values, got {x.dtype}. For images of 8 bits pass "
+            "x.float() / 255; for labels use soft_targets or mixed_loss, for masks of class ids "
+            "mixed_ids or dense_loss; token ids are mixed after their embedding."
+        )
+    check_draw(x, draw)
+    if isinstance(draw, Blend):
+        return _blend(x, draw, out)
+    keep = fitted(draw.keep, x)
+    graph = torch.is_grad_enabled() and (x.requires_grad or keep.requires_grad)
+    if not graph and draw.place is None and _runs_are_long(x, draw.partner):
+        return _blend_runs(x, draw.partner, keep, torch.empty_like(x) if out is None else out)
+    # one fresh batch of memory: gather the partners, then blend in place
+    other = _gather(x, draw.partner, out)
+    if draw.place is not None:
+        there = at_place(other, draw.place).contiguous(memory_format=_layout(x))
+        other = there if out is None else out.copy_(there)
+    return other.lerp_(x, keep)
+
+
+def fitted(keep: Float[Tensor, "n *rest"], x: Shaped[Tensor, "n *shape"]) -> Tensor:
+    """Kept weights, reshaped to broadcast against x, in its dtype if that is floating."""
+    if x.is_floating_point():
+        keep = keep.to(x.dtype)
+    n = len(x)
+    if keep.numel() == n:
+        return per_sample(keep.flatten(), x.ndim)
+    if x.ndim >= 3 and keep.ndim >= 3 and keep.shape[-2:] == x.shape[-2:]:
+        height, width = x.shape[-2:]
+        if keep.numel() == n * height * width:
+            return keep.reshape(n, *[1] * (x.ndim - 3), height, width)
+    if keep.ndim == x.ndim and all(k in (1, s) for k, s in zip(keep.shape, x.shape, strict=True)):
+        return keep
+    raise ValueError(
+        f"the draw keeps weights of shape {tuple(keep.shape)}, which do not fit values of shape "
+        f"{tuple(x.shape)}. Weights per pixel apply only to the height and width that they were "
+        "drawn for; to mix other values along with them, use one weight per sample: "
+        "Draw(draw.partner, draw.share, draw.share)."
+    )
+
+
+def _gather(x: Tensor, rows: Tensor, out: Tensor | None) -> Tensor:
+    """x[rows] in the memory format of x, or in `out`."""
+    if out is not None:
+        return torch.index_select(x, 0, rows, out=out)
+    if _layout(x) is torch.contiguous_format:
+        return x.index_select(0, rows)
+    return x.movedim(1, -1).index_select(0, rows).movedim(-1, 1)
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    for ndim, layout in ((4, torch.channels_last), (5, torch.channels_last_3d)):
+        if x.ndim == ndim and not x.is_contiguous() and x.is_contiguous(memory_format=layout):
+            return layout
+    return torch.contiguous_format
+
+
+def at_place(other: Tensor, place: Int[Tensor, "n height width"]) -> Tensor:
+    """Values of the partners, each coordinate read at its place."""
+    n, height, width = place.shape
+    if other.ndim < 3 or other.shape[-2:] != (height, width):
+        raise ValueError(
+            f"the draw reads partners of height and width {height}, {width}, the values have shape "
+            f"{tuple(other.shape)}. It applies only to images and masks of the size drawn for."
+        )
+    flat = other.flatten(-2)
+    rows = place.reshape(n, *[1] * (other.ndim - 3), height * width)
+    return flat.gather(-1, rows.expand_as(flat)).reshape(other.shape)
+
+
+def _blend(x: Tensor, draw: Blend, out: Tensor | None) -> Tensor:
+    """Nested interpolation, from the last partner to the sample itself."""
+    shares = draw.shares.to(x.dtype)
+    total = shares[:, -1]
+    blend = _gather(x, draw.partners[:, -1], out)
+    for j in range(shares.shape[1] - 2, -1, -1):
+        total = total + shares[:, j]
+        # where all weights so far are 0 the sum so far will be dropped, whatever it is
+        step = torch.where(total > 0, shares[:, j] / total, 1.0)
+        source = x if j == 0 else x.index_select(0, draw.partners[:, j - 1])
+        blend = blend.lerp_(source, per_sample(step, x.ndim))
+    return blend
+
+
+def _runs_are_long(x: Tensor, partner: Tensor) -> bool:
+    """Whether consecutive samples with consecutive partners can be blended without a gather."""
+    if x.device.type != "cpu" or x.numel() < LONG or torch.compiler.is_compiling():
+        return False
+    try:
+        return x.numel() >= LONG * len(_runs(partner))
+    except RuntimeError:  # under vmap partners have no values to look at
+        return False
+
+
+def _runs(partner: Tensor) -> list[slice]:
+    """The longest slices of samples whose partners are consecutive: two for a roll."""
+    starts = (np.flatnonzero(np.diff(partner.numpy()) != 1) + 1).tolist()
+    return [
+        slice(first, last)
+        for first, last in zip([0, *starts], [*starts, len(partner)], strict=True)
+    ]
+
+
+def _blend_runs(x: Tensor, partner: Tensor, keep: Tensor, out: Tensor) -> Tensor:
+    for run in _runs(partner):
+        first = int(partner[run.start])
+        other = x[first : first + run.stop - run.start]
+        torch.lerp(other, x[run], keep[run] if len(keep) > 1 else keep, out=out[run])
+    return out
+
+
+def _check_out(x: Tensor, out: Tensor) -> None:
+    if (out.shape, out.dtype, out.device) != (x.shape, x.dtype, x.device):
+        raise ValueError(
+            f"out must have the shape, dtype and device of x, {tuple(x.shape)} {x.dtype} "
+            f"{x.device}, got {tuple(out.shape)} {out.dtype} {out.device}."
+        )
+    if out is x:
+        raise ValueError("out must be other memory than x: samples are read after they are mixed.")
+    if torch.is_grad_enabled() and x.requires_grad:
+        raise ValueError("out= keeps no gradients, and x requires them. Leave out= away.")
