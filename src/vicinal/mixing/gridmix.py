@@ -31,7 +31,8 @@ class GridMix:
 
     Source:
         Baek, Bang, Shim (2021), Pattern Recognition 109, 107594: its mixing by grid cells, without
-        its second head that predicts the label of each patch.
+        its second head that predicts the label of each patch. What some libraries call GridMix is
+        another method, which puts the holes of GridMask where CutMix puts one box.
     """
 
     alpha: float = 1.0
