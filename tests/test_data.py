@@ -7,7 +7,7 @@ import torch
 from vicinal.data import LOADERS, load
 
 
-@pytest.mark.parametrize("name", LOADERS)
+@pytest.mark.parametrize("name", sorted(LOADERS.keys() - {"diabetes"}))
 def test_parts_are_disjoint_stratified_and_reproducible(name):
     split, again, other = load(name, 0), load(name, 0), load(name, 1)
     parts = (split.train, split.validation, split.test)

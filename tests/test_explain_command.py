@@ -77,7 +77,7 @@ def test_explains_code(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["no_such_module:net"], "cannot import the model"),
+        (["no_such_module:net"], "cannot import no_such_module:net"),
         (["net"], "Write module:attribute"),
         (["weights.pt", "--architecture", "mlp"], "no file of weights"),
         (["a:b", "--data", "digit"], "Did you mean digits?"),

@@ -187,7 +187,7 @@ def test_a_run_that_diverges_is_stored_as_failed_and_the_others_go_on(tmp_path):
         ({"learning_rate": float("nan")}, "learning_rate must be positive"),
         ({"weight_decay": -1.0}, "weight_decay must be 0 or more"),
         ({"train_size": 1000}, r"train_size=1000 is not in 3..88"),
-        ({"model": "cnn"}, "needs images, wine is a table"),
+        ({"model": "cnn"}, "cnn needs images"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(options, message, tmp_path):
@@ -209,3 +209,37 @@ def test_models_take_images_and_give_logits_of_inputs_in_raw_units(name):
     assert body(x).shape == (3, 4)
     standardised = torch.nn.Sequential(Standardise(0.25, 0.5), body)
     torch.testing.assert_close(standardised(x), body((x - 0.25) / 0.5))
+
+
+def test_values_are_measured_in_their_units(tmp_path):
+    """Train again on values, keep the model, and measure errors with scikit-learn."""
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+    from vicinal.model_files import build_model
+    from vicinal.training import Schedule, train
+
+    (record,) = execute(tmp_path, {"mixup": Mixup(1.0)}, data="diabetes", seeds=1)
+    split = load("diabetes", 0)
+    model = build_model("mlp", split, 0)
+    train(
+        model, Mixup(1.0), split.train.x, split.train.y, split.family,
+        Schedule(3, 16, 0.01, 0.01, 0),
+        evaluate=lambda epoch: {}, checkpoint=tmp_path / "again", progress=lambda: None,
+    )  # fmt: skip
+    with torch.no_grad():
+        predicted = split.unit * model(split.test.x)[:, 0].double().numpy()
+    y = split.unit * split.test.y.double().numpy()
+    measured = record["measured"]
+    assert measured["rmse"] == pytest.approx(root_mean_squared_error(y, predicted), rel=1e-6)
+    assert measured["mae"] == pytest.approx(mean_absolute_error(y, predicted), rel=1e-6)
+    assert measured["r2"] == pytest.approx(r2_score(y, predicted), rel=1e-6)
+    half = np.mean((y - predicted) ** 2) / 2 / split.unit**2
+    assert record["history"][-1]["test_loss"] == pytest.approx(half, rel=1e-5)
+    clean, *attacked = (p["rmse"] for p in measured["robust_rmse"][1]["points"])
+    assert clean == pytest.approx(measured["rmse"], rel=1e-6)
+    assert attacked == sorted(attacked)
+    assert attacked[-1] > 1.1 * clean
+    assert "accuracy" not in measured
+    page = render([record])
+    assert "Test RMSE" in page
+    assert "Test accuracy" not in page

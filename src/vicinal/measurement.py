@@ -1,15 +1,19 @@
 """What is measured of every run of a study, in the same way for all methods."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vicinal.attacks.ball import Norm
+from vicinal.attacks.fgsm import fgsm
+from vicinal.attacks.pgd import pgd
 from vicinal.calibration import COLDEST, HOTTEST, calibration, fit_temperature
+from vicinal.calibration.values import coverage
 from vicinal.data import Part, Split
 from vicinal.forward import unchanged
 from vicinal.hardest import hardest
@@ -49,10 +53,6 @@ def evaluation(
         parts[f"{name}_mixed"] = (part, draw)
     inputs = {name: mix(part.x, draw) for name, (part, draw) in parts.items()}
 
-    def accuracy(outputs: Tensor, y: Tensor) -> Tensor:
-        # of mixed examples the expected accuracy: each label counts with its share
-        return split.family.correct(outputs, y).to(outputs.dtype)
-
     def evaluate(epoch: int) -> Row:
         row: Row = {}
         if explain_every and epoch % explain_every == 0:
@@ -63,12 +63,25 @@ def evaluation(
         with torch.no_grad(), unchanged(model) as f:
             for name, (part, draw) in parts.items():
                 outputs = f(inputs[name])
-                for what, value in (("loss", split.family), ("accuracy", accuracy)):
+                for what, value in _scores(split.family).items():
                     each = mixed_loss(value, outputs, part.y, draw)
                     row[f"{name}_{what}"] = float(each.double().mean())
         return row
 
     return evaluate
+
+
+def _scores(family: Family) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """Scores of each example that are affine in the label, so that mixed labels have them too."""
+    if not family.classifies:
+        # with y²/2, which the family leaves out: half the squared error
+        return {"loss": lambda f, y: family(f, y) + y.square() / 2}
+
+    def accuracy(outputs: Tensor, y: Tensor) -> Tensor:
+        # of mixed examples the expected accuracy: each label counts with its share
+        return family.correct(outputs, y).to(outputs.dtype)
+
+    return {"loss": family, "accuracy": accuracy}
 
 
 def measure(
@@ -91,24 +104,15 @@ def measure(
     """
     with torch.no_grad(), unchanged(model) as f:
         validation, test = f(split.validation.x), f(split.test.x)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a temperature at its limit is recorded below
-        temperature = fit_temperature(validation, split.validation.y)
+    gap = {"loss": last["test_loss"] - last["train_loss"]}
     measured: dict[str, Any] = {
-        "accuracy": {part: last[f"{part}_accuracy"] for part in ("train", "test")},
         "loss": {part: last[f"{part}_loss"] for part in ("train", "test")},
-        "gap": {
-            "loss": last["test_loss"] - last["train_loss"],
-            "accuracy": last["train_accuracy"] - last["test_accuracy"],
-        },
-        "temperature": temperature,
-        "temperature_at_limit": temperature in (COLDEST, HOTTEST),
-        "calibration": {
-            "before": calibration(test, split.test.y),
-            "after": calibration(test / temperature, split.test.y),
-        },
+        "gap": gap,
     }
-    measured["hardest"] = hardest(test, split, HARDEST)
+    if split.family.classifies:
+        measured |= _of_classes(validation, test, split, last, gap)
+    else:
+        measured |= _of_values(validation, test, split)
     advance(1)
     measured["explanation"] = {
         "law": f"Beta({LAW.alpha:g}, {LAW.beta:g})",
@@ -116,14 +120,58 @@ def measure(
         "final": explain(model, split.train, split.family, seed),
     }
     advance(1)
-    measured["robustness"] = []
+    kind = "robustness" if split.family.classifies else "robust_rmse"
+    measured[kind] = list(_attacked(model, split, seed, advance))
+    return measured
+
+
+def _of_classes(
+    validation: Tensor, test: Tensor, split: Split, last: Row, gap: dict[str, float]
+) -> dict[str, Any]:
+    """Accuracy, and calibration as trained and after one temperature."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a temperature at its limit is recorded below
+        temperature = fit_temperature(validation, split.validation.y)
+    return {
+        "accuracy": {part: last[f"{part}_accuracy"] for part in ("train", "test")},
+        "gap": gap | {"accuracy": last["train_accuracy"] - last["test_accuracy"]},
+        "temperature": temperature,
+        "temperature_at_limit": temperature in (COLDEST, HOTTEST),
+        "calibration": {
+            "before": calibration(test, split.test.y),
+            "after": calibration(test / temperature, split.test.y),
+        },
+        "hardest": hardest(test, split, HARDEST),
+    }
+
+
+def _of_values(validation: Tensor, test: Tensor, split: Split) -> dict[str, Any]:
+    """Errors in the units of the targets; coverage of intervals as wide as validation errors."""
+    (validation_mean, validation_y), (mean, y) = (
+        (outputs.reshape(-1).double() * split.unit, part.y.reshape(-1).double() * split.unit)
+        for outputs, part in ((validation, split.validation), (test, split.test))
+    )
+    deviation = (validation_y - validation_mean).square().mean().sqrt()
+    squared = (y - mean).square()
+    return {
+        "rmse": float(squared.mean().sqrt()),
+        "mae": float((y - mean).abs().mean()),
+        "r2": float(1 - squared.sum() / (y - y.mean()).square().sum()),
+        "coverage": coverage(mean, deviation.expand_as(mean), y),
+    }
+
+
+def _attacked(
+    model: nn.Module, split: Split, seed: int, advance: Callable[[int], None]
+) -> Iterator[Any]:
+    """One curve against ε for each norm and attack: of accuracy, or of the error of values."""
     images = "images" if split.bounds is not None else "tables"
     attacks: tuple[Literal["fgsm", "pgd"], ...] = ("fgsm", "pgd")
     for norm, epsilons in EPSILONS[images].items():
         for attack in attacks:
             rng = generator(seed, "attack", norm, attack)
-            measured["robustness"].append(
-                accuracy_curve(
+            if split.family.classifies:
+                yield accuracy_curve(
                     model,
                     split.test.x,
                     split.test.y,
@@ -135,9 +183,38 @@ def measure(
                     steps=STEPS,
                     rng=rng,
                 )
-            )
+            else:
+                yield _error_curve(model, split, epsilons, attack, norm, rng)
             advance(1)
-    return measured
+
+
+def _error_curve(
+    model: nn.Module,
+    split: Split,
+    epsilons: Sequence[float],
+    attack: Literal["fgsm", "pgd"],
+    norm: Norm,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Root mean squared error under attack; each example keeps the worst error found so far."""
+    x, y = split.test.x, split.test.y
+    worst = torch.zeros(len(x), dtype=torch.float64)
+    points = []
+    for eps in epsilons:
+        moved = x
+        if eps > 0 and attack == "fgsm":
+            moved = fgsm(model, x, y, eps, norm=norm, bounds=split.bounds, family=split.family)
+        elif eps > 0:
+            moved = pgd(
+                model, x, y, eps,
+                norm=norm, bounds=split.bounds, steps=STEPS, family=split.family, rng=rng,
+            )  # fmt: skip
+        with torch.no_grad(), unchanged(model) as f:
+            error = (f(moved).reshape(-1) - y.reshape(-1)).double().square()
+        worst = torch.maximum(worst, error)
+        points.append({"eps": eps, "rmse": float(worst.mean().sqrt()) * split.unit})
+    steps = 1 if attack == "fgsm" else STEPS
+    return {"attack": attack, "norm": norm, "steps": steps, "examples": len(x), "points": points}
 
 
 def explain(model: nn.Module, part: Part, family: Family, seed: int) -> dict[str, Any]:

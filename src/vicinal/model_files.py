@@ -1,8 +1,9 @@
 """Someone's trained model, by the name of a Python object or a file of weights."""
 
-import importlib
-import sys
+import difflib
+import traceback
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -11,7 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from vicinal.data import Split
+from vicinal.data.objects import imported
+from vicinal.forward import unchanged
 from vicinal.models import MODELS, Standardise
+from vicinal.randomness import generator
 
 
 def load_model(name: str, split: Split, architecture: str | None) -> nn.Module:
@@ -30,14 +34,14 @@ def load_model(name: str, split: Split, architecture: str | None) -> nn.Module:
         ValueError: if there is no such model, it is of another kind, or weights do not fit.
     """
     if architecture is None:
-        return _imported(name)
+        return _named(name)
     if not Path(name).is_file():
         raise ValueError(
             f"there is no file of weights {name}. To name a model in Python code, write "
             "module:attribute and leave out --architecture."
         )
     state = _weights(Path(name))
-    body = MODELS[architecture](tuple(split.train.x.shape[1:]), split.classes)
+    body = MODELS[architecture](tuple(split.train.x.shape[1:]), split.outputs)
     model = nn.Sequential(Standardise(split.mean, split.std), body) if "0.mean" in state else body
     try:
         model.load_state_dict(state)
@@ -49,28 +53,117 @@ def load_model(name: str, split: Split, architecture: str | None) -> nn.Module:
     return model
 
 
-def _imported(name: str) -> nn.Module:
-    module, _, attribute = name.partition(":")
-    if not (module and attribute):
+def _named(name: str) -> nn.Module:
+    if ":" not in name:
         raise ValueError(
             f"cannot read the model {name!r}. Write module:attribute, or name a file of weights "
             "and pass --architecture with the reference model that they belong to."
         )
-    sys.path.insert(0, "")  # as `python -m` does, so that code in the current folder is found
-    try:
-        value: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            value = getattr(value, part)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot import the model {name}: {error}") from error
-    finally:
-        sys.path.remove("")
+    value = imported(name)
     if not isinstance(value, nn.Module) and callable(value):
-        value = value()
+        value = _made(name, value)
     if not isinstance(value, nn.Module):
         kind = type(value).__name__
         raise ValueError(f"{name} must be a torch module or return one, got {kind}.")
     return value
+
+
+def build_model(name: str, split: Split, seed: int) -> nn.Module:
+    """A new model for a data set, with the initial weights of a seed.
+
+    Args:
+        name: a key of MODELS, which is preceded by a layer that standardises; ``timm:NAME`` or
+            ``torchvision:NAME``; or ``module:attribute`` for a factory in Python code, which is run
+            with the shape of an example and the number of outputs, or without arguments.
+        split: the data: shape of an example, number of outputs, mean and deviation.
+        seed: of the initial weights; torch's own random state is as before.
+
+    Raises:
+        ValueError: if there is no such model, making it fails, it cannot take the data, or its
+            outputs are not as many as the classes (one for values).
+    """
+    shape, outputs = tuple(split.train.x.shape[1:]), split.outputs
+    with torch.random.fork_rng():
+        torch.manual_seed(int(generator(seed, "weights").integers(2**62)))
+        if name in MODELS:
+            if name == "cnn" and len(shape) != 3:
+                raise ValueError("the model cnn needs images, these data are a table. Pass mlp.")
+            return nn.Sequential(Standardise(split.mean, split.std), MODELS[name](shape, outputs))
+        model = _foreign(name, shape, outputs)
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"{name} must return a torch module, got {type(model).__name__}.")
+    _check_outputs(name, model, split)
+    return model
+
+
+def _foreign(name: str, shape: tuple[int, ...], outputs: int) -> Any:
+    """A model of a library or of someone's own code."""
+    source, _, rest = name.partition(":")
+    if not rest:
+        near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.5)
+        guess = f"Did you mean {near[0]}? " if near else ""
+        raise ValueError(
+            f"unknown model {name!r}. {guess}Known: {', '.join(MODELS)}; or pass timm:NAME, "
+            "torchvision:NAME or module:factory."
+        )
+    if source in ("timm", "torchvision"):
+        return _of_library(source, rest, shape, outputs)
+    return _made(name, imported(name), shape, outputs)
+
+
+def _made(name: str, factory: Any, *arguments: Any) -> Any:
+    """What a factory returns, called with the arguments if it takes as many."""
+    if not callable(factory):
+        raise ValueError(f"{name} must be a function or class, got {type(factory).__name__}.")
+    try:
+        taken = signature(factory).parameters.values()
+        plain = [p for p in taken if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        takes = len(arguments) <= len(plain) or any(p.kind == p.VAR_POSITIONAL for p in taken)
+    except (TypeError, ValueError):  # a builtin without a signature
+        takes = False
+    try:
+        return factory(*arguments) if takes else factory()
+    except Exception as error:  # someone's code may raise anything
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        raise ValueError(f"{name} failed in {place}: {type(error).__name__}: {error}") from error
+
+
+def _of_library(source: str, name: str, shape: tuple[int, ...], outputs: int) -> Any:
+    if len(shape) != 3:
+        raise ValueError(f"{source}:{name} needs images, these data are a table. Pass mlp.")
+    try:
+        if source == "timm":
+            import timm
+
+            return timm.create_model(name, num_classes=outputs, in_chans=shape[0])
+        from torchvision import models
+
+        return models.get_model(name, weights=None, num_classes=outputs)
+    except (ImportError, RuntimeError, ValueError) as error:
+        extra = "vision" if source == "torchvision" else source
+        raise ValueError(
+            f"cannot make {source}:{name}: {error}. Is it spelt as there, and installed? "
+            f'pip install "vicinal[{extra}]".'
+        ) from error
+
+
+def _check_outputs(name: str, model: nn.Module, split: Split) -> None:
+    """Refuse a model that cannot take the data, or gives another number of outputs."""
+    try:
+        with torch.no_grad(), unchanged(model) as f:
+            found = tuple(f(split.train.x[:2]).shape)
+    except Exception as error:  # someone's model may raise anything
+        raise ValueError(
+            f"the model {name} cannot take a batch of shape {tuple(split.train.x[:2].shape)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if found != (2, split.outputs) and not (split.outputs == 1 and found == (2,)):
+        what = f"{split.classes} classes" if split.classes else "values"
+        raise ValueError(
+            f"the model {name} must give outputs of shape (n, {split.outputs}) for {what}, got "
+            f"{found} for a batch of 2."
+        )
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

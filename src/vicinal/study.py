@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 import vicinal
 from vicinal import store
-from vicinal.data import Split, load
+from vicinal.data import Split, load, read
 from vicinal.measurement import MEASURES, evaluation, explain, measure
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
-from vicinal.models import MODELS, Standardise
+from vicinal.model_files import build_model
 from vicinal.randomness import generator
 from vicinal.training import Diverged, Schedule, train
 
@@ -31,6 +30,8 @@ class Configuration:
     """All that decides the numbers of a run; its hash names the run."""
 
     data: str
+    target: str | None
+    digest: str
     method: str
     model: str
     seed: int
@@ -64,45 +65,31 @@ def plan(
     batch_size: int,
     learning_rate: float,
     weight_decay: float,
+    target: str | None = None,
     explain_every: int = 0,
 ) -> Plan:
     """Check a study and list its runs, seed by seed, all methods of a seed together.
 
     Raises:
-        ValueError: for numbers out of range, or a model or method that does not fit the data.
+        ValueError: for numbers out of range, data that cannot be had, or a model or method that
+            does not fit them.
         OSError: if the folder cannot be written.
     """
-    for name, count in (("seeds", seeds), ("epochs", epochs), ("batch_size", batch_size)):
-        if not count >= 1:
-            raise ValueError(f"{name} must be at least 1, got {count}.")
-    if not 0 < learning_rate < np.inf:
-        raise ValueError(f"learning_rate must be positive, got {learning_rate}.")
-    if not 0 <= weight_decay < np.inf:
-        raise ValueError(f"weight_decay must be 0 or more, got {weight_decay}.")
-    if not explain_every >= 0:
-        raise ValueError(f"explain_every must be 0 (never) or more epochs, got {explain_every}.")
+    _check_numbers(seeds, epochs, batch_size, learning_rate, weight_decay, explain_every)
     if not strategies:
         raise ValueError("methods must name at least one method, such as erm.")
-    split = load(data, 0, train_size)
-    images = split.bounds is not None
-    model = model or ("cnn" if images else "mlp")
-    if model == "cnn" and not images:
-        raise ValueError(f"the model cnn needs images, {data} is a table. Pass mlp or linear.")
-    part = split.train
-    for method, strategy in strategies.items():
-        if strategy is None:
-            continue
-        mixing = strategy.strategy if isinstance(strategy, During) else strategy
-        try:
-            mixing(part.x[:batch_size], part.y[:batch_size], generator(0, "trial"))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{method} cannot mix {data}: {error}") from error
+    split = load(data, 0, train_size, target=target)
+    model = model or ("mlp" if split.bounds is None else "cnn")
+    build_model(model, split, 0)
+    _check_methods(strategies, split, data, batch_size)
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"cannot write to the folder {folder}.")
     runs = tuple(
         Configuration(
             data=data,
+            target=target,
+            digest=read(data, target).digest,
             method=method,
             model=model,
             seed=seed,
@@ -118,6 +105,39 @@ def plan(
         for method in strategies
     )
     return Plan(runs, strategies, folder)
+
+
+def _check_numbers(
+    seeds: int,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float,
+    explain_every: int,
+) -> None:
+    for name, count in (("seeds", seeds), ("epochs", epochs), ("batch_size", batch_size)):
+        if not count >= 1:
+            raise ValueError(f"{name} must be at least 1, got {count}.")
+    if not 0 < learning_rate < np.inf:
+        raise ValueError(f"learning_rate must be positive, got {learning_rate}.")
+    if not 0 <= weight_decay < np.inf:
+        raise ValueError(f"weight_decay must be 0 or more, got {weight_decay}.")
+    if not explain_every >= 0:
+        raise ValueError(f"explain_every must be 0 (never) or more epochs, got {explain_every}.")
+
+
+def _check_methods(
+    strategies: Mapping[str, Strategy | During | None], split: Split, data: str, batch_size: int
+) -> None:
+    """Let every strategy draw once, so that one that does not fit the data fails now."""
+    x, y = split.train.x[:batch_size], split.train.y[:batch_size]
+    for method, strategy in strategies.items():
+        mixing = strategy.strategy if isinstance(strategy, During) else strategy
+        try:
+            if mixing is not None:
+                mixing(x, y, generator(0, "trial"))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{method} cannot mix {data}: {error}") from error
 
 
 def execute(
@@ -192,10 +212,10 @@ def _run(
     advance: Callable[[int], None],
 ) -> store.Record:
     name = store.name_of(asdict(run))
-    split = load(run.data, run.seed, run.train_size)
-    model = _initial(run.model, run.seed, split)
+    split = load(run.data, run.seed, run.train_size, target=run.target)
+    model = build_model(run.model, split, run.seed)
     # the same for all methods of a seed, and runs of a seed follow one another
-    start = _explain_start(run.data, run.model, run.seed, run.train_size)
+    start = _explain_start(run.data, run.target, run.model, run.seed, run.train_size)
     record: store.Record = {
         "format": store.FORMAT,
         "name": name,
@@ -206,6 +226,8 @@ def _run(
             "classes": split.classes,
             "shape": list(split.train.x.shape[1:]),
             "bounds": split.bounds,
+            "unit": split.unit,
+            "labels": list(split.labels),
         },
     }
     started = time.perf_counter()
@@ -234,18 +256,12 @@ def _run(
     return store.plain(record | {"measured": measured, "seconds": seconds})
 
 
-def _initial(model: str, seed: int, split: Split) -> nn.Module:
-    """The model with the initial weights of this seed, the same for all methods."""
-    with torch.random.fork_rng():
-        torch.manual_seed(int(generator(seed, "weights").integers(2**62)))
-        body = MODELS[model](tuple(split.train.x.shape[1:]), split.classes)
-    return nn.Sequential(Standardise(split.mean, split.std), body)
-
-
 @lru_cache(maxsize=1)
-def _explain_start(data: str, model: str, seed: int, train_size: int) -> dict[str, Any]:
-    split = load(data, seed, train_size)
-    return explain(_initial(model, seed, split), split.train, split.family, seed)
+def _explain_start(
+    data: str, target: str | None, model: str, seed: int, train_size: int
+) -> dict[str, Any]:
+    split = load(data, seed, train_size, target=target)
+    return explain(build_model(model, split, seed), split.train, split.family, seed)
 
 
 def _environment() -> dict[str, Any]:

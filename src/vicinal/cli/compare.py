@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from vicinal.cli.errors import FAILED_RUN, INTERRUPTED, known, refuse
+from vicinal.cli.errors import FAILED_RUN, INTERRUPTED, refuse
 from vicinal.cli.methods import parse_methods
 
 
@@ -26,6 +26,7 @@ def compare(
     seeds: int = 5,
     epochs: int = 30,
     train_size: int | None = None,
+    target: str | None = None,
     model: str | None = None,
     batch_size: int = 64,
     learning_rate: float = 0.01,
@@ -38,14 +39,19 @@ def compare(
     Runs that are stored already are reused, and a run that was killed goes on where it was.
 
     Args:
-        data: Data set: breast_cancer, digits, iris or wine.
+        data: Data set: breast_cancer, diabetes, digits, iris or wine; a file .csv, .parquet or
+            .npz; a folder with one folder of images for each class; idx:FOLDER with the files of
+            MNIST; hf:NAME; or module:attribute (this runs the code of the module).
         methods: Methods, such as erm, mixup(alpha=0.2), cutmix(alpha=1). The first is what the
             others are compared with, unless erm is among them. Any can be confined to a part of
             training, as in mixup(alpha=1, stop=0.8, fade=0.2).
         seeds: Number of seeds. Methods of one seed share split, initial weights, batch order.
         epochs: Passes over the training data.
         train_size: Training examples to use; by default half of the data set.
-        model: cnn, mlp or linear; by default cnn for images and mlp for tables.
+        target: Target column of a table; by default the last one. Whole numbers and texts are
+            classes, floats are values.
+        model: cnn, mlp or linear; by default cnn for images and mlp for tables. Or timm:NAME,
+            torchvision:NAME, or module:factory (this runs the code of the module).
         batch_size: Examples per step.
         learning_rate: Of AdamW; it rises over the first tenth of the steps, then falls to 0.
         weight_decay: Of AdamW, on all parameters.
@@ -56,18 +62,14 @@ def compare(
     say = Console(stderr=True)
     with out_console.status("starting torch") if out_console.is_terminal else nullcontext():
         from vicinal import store, study
-        from vicinal.data import LOADERS
         from vicinal.measurement import MEASURES
-        from vicinal.models import MODELS
     try:
-        known("data set", data, LOADERS)
-        if model is not None:
-            known("model", model, MODELS)
         strategies = parse_methods(methods)
         plan = study.plan(
             strategies,
             out / "runs",
             data=data,
+            target=target,
             model=model,
             seeds=seeds,
             epochs=epochs,

@@ -15,6 +15,7 @@ def explain(
     model: str,
     *,
     data: str = "digits",
+    target: str | None = None,
     architecture: str | None = None,
     part: Literal["train", "validation", "test"] = "train",
     alphas: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (
@@ -38,7 +39,8 @@ def explain(
 
     Args:
         model: module:attribute (this runs the code of the module), or a file of weights.
-        data: Data set: breast_cancer, digits, iris or wine.
+        data: Data set, as in compare: a name, a file, a folder, or module:attribute.
+        target: Target column of a table; by default the last one.
         architecture: For a file of weights, the reference model: cnn, mlp or linear.
         part: Which part of the split of this seed to explain.
         alphas: Strengths, the law of λ being Beta(α, α).
@@ -55,7 +57,7 @@ def explain(
     import torch
 
     from vicinal import explanation, store
-    from vicinal.data import LOADERS, load
+    from vicinal.data import load
     from vicinal.model_files import load_model
     from vicinal.models import MODELS
     from vicinal.report import explained
@@ -63,10 +65,9 @@ def explain(
     torch.set_num_threads(1)  # for small data more threads cost more than they give
     say = Console(stderr=True)
     try:
-        known("data set", data, LOADERS)
         if architecture is not None:
             known("architecture", architecture, MODELS)
-        split = load(data, seed)
+        split = load(data, seed, target=target)
         loaded = load_model(model, split, architecture)
         chosen = getattr(split, part)
         out.mkdir(parents=True, exist_ok=True)
@@ -76,6 +77,7 @@ def explain(
                 loaded,
                 chosen.x,
                 chosen.y,
+                family=split.family,
                 alphas=alphas,
                 pairs=None if exact else pairs,
                 partners=None if exact else 8,

@@ -79,14 +79,19 @@ def methods_by_name() -> "dict[str, Callable[..., Strategy] | None]":
     from vicinal.mixing.hidden import ManifoldMixup
     from vicinal.mixing.kway import DirichletMixup
     from vicinal.mixing.mit import MIT
-    from vicinal.mixing.mixup import Mixup, k_mixup
+    from vicinal.mixing.mixup import Mixup, c_mixup, k_mixup
     from vicinal.mixing.mixupe import MixupE
     from vicinal.mixing.noisy import NoisyFeatureMixup
     from vicinal.mixing.regmixup import RegMixup
     from vicinal.mixing.remix import Remix
     from vicinal.mixing.saliency import SaliencyMix
 
+    def near(bandwidth: float = 0.3, alpha: float = 2.0) -> "Strategy":
+        """C-Mixup; studies standardise values, so the bandwidth is in their deviations."""
+        return c_mixup(bandwidth, alpha)
+
     return {
+        "cmixup": near,
         "cutmix": CutMix,
         "dirichletmixup": DirichletMixup,
         "erm": None,

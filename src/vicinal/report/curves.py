@@ -66,7 +66,8 @@ def terms_over_training(group: Group, runs: Runs, look: Sequence[Style]) -> Figu
 def learning_curves(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     """Accuracy and loss after every epoch, on plain and on mixed examples."""
     rows = {key: _curve_rows(runs, key) for key, _ in CURVES}
-    panels = tuple(_curve(rows, key, label, look) for key, label in CURVES if rows[key])
+    shown = [(key, label) for key, label in CURVES if rows[key]]
+    panels = tuple(_curve(rows, key, label, look) for key, label in shown)
     if not panels:
         return None
     return Figure(
@@ -76,11 +77,11 @@ def learning_curves(group: Group, runs: Runs, look: Sequence[Style]) -> Figure |
             "Mean over seeds after each epoch, with its 95% interval as a band. Mixed means "
             "measured on mixed examples with mixed labels, for every method alike, so mixed "
             "accuracy cannot reach 100%.",
-            "Losses are in nats, on a logarithmic axis unless one is negative; panels of one kind "
-            "share their axis.",
+            "Losses are those of training: in nats, or half the squared error of standardised "
+            "values. The axis is logarithmic unless one is negative; panels of one kind share it.",
         ),
         panels,
-        _curve_table(runs, rows, CURVES),
+        _curve_table(runs, rows, shown),
         columns=4,
     )
 

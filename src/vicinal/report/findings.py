@@ -71,6 +71,8 @@ def _topics(group: Group) -> list[tuple[str, tuple[Metric | None, ...]]]:
     norm = named_norm(group)
     topics: list[tuple[str, tuple[Metric | None, ...]]] = [
         ("Test accuracy", (group.metric("accuracy"),)),
+        ("Test RMSE", (group.metric("rmse"),)),
+        ("Coverage of predicted intervals", (group.metric("coverage"),)),
         ("NLL", (group.metric("nll_before"), group.metric("nll_after"))),
         ("ECE", (group.metric("ece_before"), group.metric("ece_after"))),
     ]

@@ -27,8 +27,10 @@ from vicinal.report.panels import (
 def paired_differences(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     """Every method minus the baseline, one panel per metric."""
     norm = named_norm(group)
-    keys = ("accuracy", "gap_loss", "nll_before", "nll_after", "ece_before", "ece_after")
-    plain = [group.metric(key) for key in (*keys, "brier_before", "brier_after")]
+    scaled = ("nll", "ece", "brier")
+    keys = [f"{name}_{when}" for name in scaled for when in ("before", "after")]
+    first = ("accuracy", "rmse", "r2", "coverage", "gap_loss")
+    plain = [group.metric(key) for key in (*first, *keys)]
     metrics = [m for m in (*plain, middle(group, "fgsm", norm), middle(group, "pgd", norm)) if m]
     rows = {metric: _difference_rows(group, metric) for metric in metrics}
     panels = tuple(_forest(group, m, found, look) for m, found in rows.items() if found)

@@ -53,6 +53,10 @@ NORMS = {"linf": "l∞", "l2": "l2"}
 # key, label, unit, better, path inside `measured`
 _PLAIN: tuple[tuple[str, str, Unit, Better, tuple[str, ...]], ...] = (
     ("accuracy", "Test accuracy", "percent", "higher", ("accuracy", "test")),
+    ("rmse", "Test RMSE", "", "lower", ("rmse",)),
+    ("r2", "Test R²", "", "higher", ("r2",)),
+    ("mae", "Test mean absolute error", "", "lower", ("mae",)),
+    ("coverage", "Distance of coverage from its level", "percent", "lower", ("coverage", "error")),
     ("nll_before", "NLL, before temperature", "nats", "lower", ("calibration", "before", "nll")),
     ("nll_after", "NLL, after temperature", "nats", "lower", ("calibration", "after", "nll")),
     ("ece_before", "ECE, before temperature", "percent", "lower", ("calibration", "before", "ece")),
@@ -110,6 +114,8 @@ def measurements(record: Mapping[str, Any]) -> dict[Metric, float | None]:
     measured = record.get("measured") or {}
     found: dict[Metric, float | None] = {}
     for key, label, unit, better, path in _PLAIN:
+        if path[0] not in measured:
+            continue  # of another kind of target
         found[Metric(key, label, unit, better)] = finite(at(measured, *path))
         if key.startswith("signed_gap"):
             found[_size_of_gap(key, label)] = _absolute(finite(at(measured, *path)))
@@ -117,14 +123,20 @@ def measurements(record: Mapping[str, Any]) -> dict[Metric, float | None]:
 
 
 def _robust(measured: Mapping[str, Any]) -> Iterator[tuple[Metric, float | None]]:
-    for curve in measured.get("robustness") or ():
+    of_values: list[tuple[str, str, Unit, Better, Mapping[str, Any]]] = [
+        ("rmse", "RMSE", "", "lower", c) for c in measured.get("robust_rmse") or ()
+    ]
+    curves: list[tuple[str, str, Unit, Better, Mapping[str, Any]]] = [
+        ("accuracy", "Accuracy", "percent", "higher", c) for c in measured.get("robustness") or ()
+    ]
+    for value, name, unit, better, curve in (*curves, *of_values):
         attack, norm, steps = str(curve["attack"]), str(curve["norm"]), int(curve.get("steps") or 1)
         for point in curve["points"]:
             if point["eps"] > 0:  # at 0 it is the clean accuracy again
                 threat = Threat(attack, steps, norm, float(point["eps"]))
                 key = f"robust/{attack}-{steps}/{norm}/{threat.eps:g}"
-                label = f"Accuracy under {threat.described}"
-                yield Metric(key, label, "percent", "higher", threat), finite(point["accuracy"])
+                label = f"{name} under {threat.described}"
+                yield Metric(key, label, unit, better, threat), finite(point[value])
 
 
 def _size_of_gap(key: str, label: str) -> Metric:

@@ -9,6 +9,9 @@ from vicinal.report.numbers import NONE, differences, spread
 
 MAIN = (
     "accuracy",
+    "rmse",
+    "r2",
+    "coverage",
     "nll_before",
     "nll_after",
     "ece_before",

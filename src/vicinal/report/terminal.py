@@ -59,24 +59,37 @@ def table(runs: Runs, *, wide: bool) -> Table:
 
 def _titles(runs: Runs, robust: Metric | None, wide: bool) -> list[Text]:
     difference = f"minus {_short(runs.baseline)} [95%]"
-    accuracy = ["accuracy %", difference] if wide else [f"accuracy %\n{difference}"]
+    score = {"accuracy": "accuracy %", "rmse": "RMSE"}[_score(runs)]
+    titles = [score, difference] if wide else [f"{score}\n{difference}"]
     join = " " if wide else "\n"
-    titles = [*accuracy, f"NLL{join}→ scaled", f"ECE %{join}→ scaled", "T"]
+    if _score(runs) == "accuracy":
+        titles += [f"NLL{join}→ scaled", f"ECE %{join}→ scaled", "T"]
+    else:
+        titles += ["R²", "mean error"]
     if robust is not None and robust.threat is not None:
-        titles.append(f"{robust.threat.name} %\n{robust.threat.norm} {robust.threat.eps:g}")
+        unit = " %" if robust.unit == "percent" else ""
+        titles.append(f"{robust.threat.name}{unit}\n{robust.threat.norm} {robust.threat.eps:g}")
     return [Text(title) for title in titles]
 
 
 def _cells(runs: Runs, method: str, robust: Metric | None, wide: bool) -> Iterator[str]:
-    accuracy = runs.cell(method, "accuracy")
-    levels = (_spread(accuracy), _difference(runs, method, accuracy))
+    score = runs.cell(method, _score(runs))
+    levels = (_spread(score), _difference(runs, method, score))
     yield from levels if wide else ("\n".join(levels),)
-    yield _arrow(runs, method, "nll", wide)
-    yield _arrow(runs, method, "ece", wide)
-    temperature = runs.cell(method, "temperature")
-    yield fixed(temperature.mean if temperature else None, 2)
+    if _score(runs) == "accuracy":
+        yield _arrow(runs, method, "nll", wide)
+        yield _arrow(runs, method, "ece", wide)
+        temperature = runs.cell(method, "temperature")
+        yield fixed(temperature.mean if temperature else None, 2)
+    else:
+        yield from (_spread(runs.cell(method, key)) for key in ("r2", "mae"))
     if robust is not None:
         yield _spread(runs.cell(method, robust.key))
+
+
+def _score(runs: Runs) -> str:
+    """The first metric of these runs: accuracy of classes, error of values."""
+    return "rmse" if runs.metric("rmse") is not None else "accuracy"
 
 
 def _difference(runs: Runs, method: str, cell: Cell | None) -> str:

@@ -1,0 +1,106 @@
+"""Someone's data by the name of a Python object, or of a set of Hugging Face."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from vicinal.data.raw import Raw
+from vicinal.data.tables import from_arrays
+
+
+def imported(name: str) -> Any:
+    """The object called ``module:attribute``; importing it runs the code of its module.
+
+    Raises:
+        ValueError: if there is none, with the reason.
+    """
+    module, _, attribute = name.partition(":")
+    if not (module and attribute):
+        raise ValueError(f"cannot read {name!r}. Write module:attribute.")
+    sys.path.insert(0, "")  # as `python -m` does, so that code in the current folder is found
+    try:
+        value = importlib.import_module(module)
+        for part in attribute.split("."):
+            value = getattr(value, part)
+    except Exception as error:  # the code of that module may raise anything
+        raise ValueError(f"cannot import {name}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove("")
+    return value
+
+
+def from_object(name: str) -> Raw:
+    """Data named ``module:attribute``: (x, y), (x, y, x_test, y_test), or what gives them.
+
+    The object is a tuple of arrays or tensors, a mapping with the keys x, y (and x_test, y_test),
+    a data set of torch with examples (x, y), or a function that is called without arguments and
+    returns one of these.
+
+    Raises:
+        ValueError: if it is none of these, or the function fails.
+    """
+    value = imported(name)
+    if callable(value) and not hasattr(value, "__getitem__"):
+        try:
+            value = value()
+        except Exception as error:
+            raise ValueError(f"{name}() failed: {type(error).__name__}: {error}") from error
+    if isinstance(value, Mapping):
+        parts = [value[key] for key in ("x", "y", "x_test", "y_test") if key in value]
+    elif isinstance(value, tuple) and len(value) in (2, 4):
+        parts = list(value)
+    elif hasattr(value, "__len__") and hasattr(value, "__getitem__"):
+        rows = [value[k] for k in range(len(value))]
+        parts = [np.stack([_array(x) for x, _ in rows]), np.array([_array(y) for _, y in rows])]
+    else:
+        parts = []
+    if len(parts) not in (2, 4):
+        raise ValueError(
+            f"{name} must be (x, y), (x, y, x_test, y_test), a mapping with these keys, or a data "
+            f"set of torch, got {type(value).__name__}."
+        )
+    return from_arrays(name, *map(_array, parts))
+
+
+def hugging_face(name: str, target: str | None) -> Raw:
+    """A set of Hugging Face, ``hf:NAME``: images and labels, or a table of numbers.
+
+    Raises:
+        ValueError: if the library is missing, or the set cannot be had.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise ValueError(f'{name} needs datasets: pip install "vicinal[hf]".') from error
+    try:
+        found = datasets.load_dataset(name.removeprefix("hf:"))
+    except Exception as error:  # network, names, files: the library raises many kinds
+        raise ValueError(f"cannot load {name}: {type(error).__name__}: {error}") from error
+    parts = [found[key] for key in ("train", "test") if key in found]
+    label = target or next(
+        (k for k in ("label", "labels", "fine_label") if k in parts[0].features), ""
+    )
+    if label not in parts[0].features:
+        raise ValueError(
+            f"{name} has no column {label or 'label'!r}: pass --target. Columns: "
+            f"{', '.join(parts[0].features)}."
+        )
+    return from_arrays(name, *(a for part in parts for a in _columns(name, part, label)))
+
+
+def _columns(name: str, part: Any, label: str) -> tuple[np.ndarray, np.ndarray]:
+    others = [key for key in part.features if key != label]
+    if len(others) == 1 and type(part.features[others[0]]).__name__ == "Image":
+        images = [np.asarray(image.convert("RGB")) for image in part[others[0]]]
+        if len({image.shape for image in images}) > 1:
+            raise ValueError(f"{name} has images of several sizes. Resize them beforehand.")
+        return np.stack(images).transpose(0, 3, 1, 2), np.asarray(part[label])
+    return np.stack([np.asarray(part[key]) for key in others], 1), np.asarray(part[label])
+
+
+def _array(value: Any) -> np.ndarray:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)

@@ -1,0 +1,136 @@
+"""Tables with a target column: CSV, Parquet and NumPy files."""
+
+import csv
+import difflib
+from pathlib import Path
+
+import numpy as np
+
+from vicinal.data.raw import Raw, checked
+
+ENDINGS = (".csv", ".npz", ".parquet")
+
+
+def table(path: Path, target: str | None) -> Raw:
+    """A table from a file.
+
+    CSV needs a line of names. Parquet needs pyarrow. An NPZ file holds the arrays x and y, and
+    where a test set is given x_test and y_test; images (n, C, H, W) must lie in [0, 1], or be of
+    8 bits.
+
+    Args:
+        path: a file with one of ENDINGS.
+        target: name of the target column; None takes the last one. Not for NPZ.
+
+    Raises:
+        ValueError: if the file cannot be read, or the target is not in it; see also `checked`.
+    """
+    if path.suffix == ".npz":
+        if target is not None:
+            raise ValueError(f"{path} holds arrays: its targets are y. Leave out --target.")
+        return _arrays(path)
+    columns = _csv(path) if path.suffix == ".csv" else _parquet(path)
+    names = list(columns)
+    if len(names) < 2:
+        raise ValueError(f"{path} needs a target and a feature at least, got columns {names}.")
+    chosen = names[-1] if target is None else target
+    if chosen not in columns:
+        near = difflib.get_close_matches(chosen, names, n=1)
+        guess = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{path} has no column {chosen!r}.{guess} Columns: {', '.join(names)}.")
+    features = [name for name in names if name != chosen]
+    for name in features:
+        if columns[name].dtype.kind not in "fiub":
+            raise ValueError(
+                f"{path}: the column {name} holds texts, such as {columns[name][0]!s}. Encode it "
+                "as numbers, or leave it out."
+            )
+    x = np.stack([columns[name].astype(np.float64) for name in features], 1)
+    return checked(str(path), x, columns[chosen], features=features)
+
+
+def _csv(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read as CSV: {error}") from error
+    if len(rows) < 2:
+        raise ValueError(f"{path} needs a line of names and lines of values, got {len(rows)}.")
+    names = [name.strip() for name in rows[0]]
+    if len(set(names)) < len(names):
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"{path} names columns twice: {', '.join(repeated)}.")
+    for k, row in enumerate(rows[1:], start=2):
+        if len(row) != len(names):
+            raise ValueError(f"{path}: line {k} has {len(row)} values, the names are {len(names)}.")
+    return {name: _column([row[k].strip() for row in rows[1:]]) for k, name in enumerate(names)}
+
+
+def _column(texts: list[str]) -> np.ndarray:
+    """Whole numbers, numbers (an empty entry is NaN), or texts."""
+    try:
+        return np.array([int(text) for text in texts])
+    except ValueError:
+        pass
+    try:
+        return np.array([float(text or "nan") for text in texts])
+    except ValueError:
+        return np.array(texts)
+
+
+def _parquet(path: Path) -> dict[str, np.ndarray]:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ValueError(f'reading {path} needs pyarrow: pip install "vicinal[tables]".') from error
+    try:
+        found = parquet.read_table(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as Parquet: {error}") from error
+    columns = {}
+    for name in found.column_names:
+        values = found.column(name).to_numpy()
+        columns[name] = values if values.dtype.kind in "fiub" else values.astype(str)
+    return columns
+
+
+def _arrays(path: Path) -> Raw:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as NumPy arrays: {error}") from error
+    if not {"x", "y"} <= arrays.keys():
+        raise ValueError(f"{path} must hold the arrays x and y, got {', '.join(sorted(arrays))}.")
+    return from_arrays(
+        str(path), arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test")
+    )
+
+
+def from_arrays(
+    name: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    x_test: np.ndarray | None = None,
+    y_test: np.ndarray | None = None,
+) -> Raw:
+    """Arrays as a data set; four axes are images, whose 8 bits are scaled to [0, 1].
+
+    Raises:
+        ValueError: see `checked`.
+    """
+    test = None
+    if x_test is not None and y_test is not None:
+        test = np.arange(len(x), len(x) + len(x_test))
+        if np.shape(x_test)[1:] != np.shape(x)[1:]:
+            raise ValueError(
+                f"{name}: test inputs must have the shape of the others, {np.shape(x)[1:]}, got "
+                f"{np.shape(x_test)[1:]}."
+            )
+        x, y = np.concatenate([x, x_test]), np.concatenate([y, y_test])
+    if x.ndim == 4:
+        if x.dtype == np.uint8:
+            x = x / 255
+        return checked(name, x, y, bounds=(0.0, 1.0), test=test)
+    return checked(name, x, y, test=test)
