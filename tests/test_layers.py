@@ -19,6 +19,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"model_files", "hardest"},
     {"training"},
     {"measurement"},
+    {"runs"},
     {"study"},
     {"report"},
     {"cli"},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vicinal import measurement, store, study
+from vicinal import measurement, runs, store, study
 from vicinal.calibration import calibration
 from vicinal.data import load
 from vicinal.losses import categorical
@@ -72,13 +72,13 @@ def test_records_are_what_is_stored_and_nothing_else_is_left(finished):
 def test_measurements_are_those_of_the_functions(finished, monkeypatch, tmp_path):
     """Train again, keep the model, and measure it here with the public functions."""
     kept = {}
-    original = study.measure
+    original = runs.measure
 
     def keep(model, *arguments):
         kept["model"] = model
         return original(model, *arguments)
 
-    monkeypatch.setattr(study, "measure", keep)
+    monkeypatch.setattr(runs, "measure", keep)
     (record,) = execute(tmp_path, {"erm": None}, seeds=1)
     assert numbers(record) == numbers(finished[1][0])
     model, measured = kept["model"], record["measured"]
@@ -144,8 +144,8 @@ def test_stored_runs_are_reused_and_damaged_ones_run_again(finished, tmp_path, m
         (tmp_path / path.name).write_text(path.read_text())
     damaged = tmp_path / f"{records[1]['name']}.json"
     damaged.write_text(damaged.read_text()[:100])
-    ran, original, said = [], study._run, []
-    monkeypatch.setattr(study, "_run", lambda run, *a: ran.append(run) or original(run, *a))
+    ran, original, said = [], runs._run, []
+    monkeypatch.setattr(runs, "_run", lambda run, *a: ran.append(run) or original(run, *a))
     again = execute(tmp_path, said=said)
     assert len(ran) == 1
     assert [numbers(r) for r in again] == [numbers(r) for r in records]
