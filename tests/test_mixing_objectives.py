@@ -11,7 +11,7 @@ from scipy.stats import beta, chisquare, ks_2samp, kstest
 from torch import nn
 
 from reference import mixing as slow
-from vicinal.losses import categorical, gaussian
+from vicinal.losses import bernoulli, categorical, gaussian
 from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.draw import Draw, Objective
@@ -23,6 +23,7 @@ from vicinal.mixing.mixupe import MixupE, slope_to_mean
 from vicinal.mixing.noisy import NoisyDraw, NoisyFeatureMixup
 from vicinal.mixing.regmixup import RegMixup
 from vicinal.mixing.saliency import SaliencyMix, input_saliency
+from vicinal.mixing.smoothing import LabelSmoothing
 
 close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-12)
 
@@ -265,3 +266,32 @@ def test_a_draw_says_that_it_is_an_objective_and_moves_as_a_whole(strategy):
             elif hasattr(value, "__dataclass_fields__"):
                 pending.append(value)
     assert seen >= 2
+
+
+def test_label_smoothing_is_that_of_torch(model, batch):
+    x, y = batch
+    draw = LabelSmoothing(0.3)(x, y, rng())
+    expected = F.cross_entropy(model(x), y, label_smoothing=0.3, reduction="none")
+    close(vicinal_losses(model, x, y, draw, categorical), expected)
+    soft = F.one_hot(y, 3).double()
+    close(vicinal_losses(model, x, soft, draw, categorical), expected)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_label_smoothing_of_one_logit_is_that_of_two(batch, wide):
+    x, y = batch
+    y = y % 2
+    one = lambda x: x.sum(1, keepdim=True) if wide else x.sum(1)
+    two = lambda x: torch.stack([0 * x[:, 0], x.sum(1)], 1)
+    draw = LabelSmoothing(0.2)(x, y, rng())
+    expected = F.cross_entropy(two(x), y, label_smoothing=0.2, reduction="none")
+    close(vicinal_losses(one, x, y, draw, bernoulli), expected)
+
+
+def test_label_smoothing_needs_classes_and_a_share(batch):
+    x, _ = batch
+    for share in (1.0, -0.1, float("nan")):
+        with pytest.raises(ValueError, match=r"smoothing must lie in \[0, 1\)"):
+            LabelSmoothing(share)
+    with pytest.raises(ValueError, match="needs classes"):
+        LabelSmoothing()(x, x[:, 0], rng()).losses(lambda x: x[:, 0], x, x[:, 0], gaussian)

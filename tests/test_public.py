@@ -6,6 +6,9 @@ import sys
 import vicinal
 
 NAMES = {
+    "Adversarial",
+    "InterpolatedAdversarial",
+    "LabelSmoothing",
     "masking",
     "Masking",
     "linear_bound",

@@ -1,3 +1,5 @@
+from .attacks.adversarial import Adversarial as Adversarial
+from .attacks.adversarial import InterpolatedAdversarial as InterpolatedAdversarial
 from .attacks.apgd import apgd as apgd
 from .attacks.fab import fab as fab
 from .attacks.fgsm import fgsm as fgsm
@@ -96,6 +98,7 @@ from .mixing.noisy import NoisyFeatureMixup as NoisyFeatureMixup
 from .mixing.regmixup import RegMixup as RegMixup
 from .mixing.remix import Remix as Remix
 from .mixing.saliency import SaliencyMix as SaliencyMix
+from .mixing.smoothing import LabelSmoothing as LabelSmoothing
 from .mixing.targets import dense_loss as dense_loss
 from .mixing.targets import mixed_ids as mixed_ids
 from .randomness import draw_generator as draw_generator

@@ -9,6 +9,7 @@ import numpy as np
 
 import vicinal
 from vicinal import store
+from vicinal.attacks.adversarial import bounded
 from vicinal.data import Split, load, read
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
@@ -54,6 +55,7 @@ def plan(
     split = load(data, 0, train_size, target=target)
     model = model or ("mlp" if split.bounds is None else "cnn")
     build_model(model, split, 0)
+    strategies = {method: bounded(kind, split.bounds) for method, kind in strategies.items()}
     _check_methods(strategies, split, data, batch_size)
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):

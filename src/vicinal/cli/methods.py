@@ -70,6 +70,7 @@ def _scheduled(text: str, strategy: "Strategy", when: dict[str, float]) -> "Duri
 
 def methods_by_name() -> "dict[str, Callable[..., Strategy] | None]":
     """Every strategy by name; kmixup and mixup_or_cutmix are combinations in common use."""
+    from vicinal.attacks.adversarial import Adversarial, InterpolatedAdversarial
     from vicinal.expansions.expanded import Expanded
     from vicinal.mixing.choice import mixup_or_cutmix
     from vicinal.mixing.cutting import CutMix, HMix, ResizeMix
@@ -85,12 +86,14 @@ def methods_by_name() -> "dict[str, Callable[..., Strategy] | None]":
     from vicinal.mixing.regmixup import RegMixup
     from vicinal.mixing.remix import Remix
     from vicinal.mixing.saliency import SaliencyMix
+    from vicinal.mixing.smoothing import LabelSmoothing
 
     def near(bandwidth: float = 0.3, alpha: float = 2.0) -> "Strategy":
         """C-Mixup; studies standardise values, so the bandwidth is in their deviations."""
         return c_mixup(bandwidth, alpha)
 
     return {
+        "adversarial": Adversarial,
         "cmixup": near,
         "cutmix": CutMix,
         "dirichletmixup": DirichletMixup,
@@ -100,7 +103,9 @@ def methods_by_name() -> "dict[str, Callable[..., Strategy] | None]":
         "gmix": GMix,
         "gridmix": GridMix,
         "hmix": HMix,
+        "interpolated_adversarial": InterpolatedAdversarial,
         "kmixup": k_mixup,
+        "label_smoothing": LabelSmoothing,
         "manifoldmixup": ManifoldMixup,
         "mit": MIT,
         "mixup": Mixup,
