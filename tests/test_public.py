@@ -127,6 +127,7 @@ NAMES = {
     "pairing",
     "pgd",
     "poisson",
+    "risk_stream",
     "soft_targets",
     "taylor_terms",
     "vicinal_losses",

@@ -118,7 +118,8 @@ from .robustness.linear import linear_adversarial_loss as linear_adversarial_los
 from .robustness.linear import linear_bound as linear_bound
 from .robustness.masking import Masking as Masking
 from .robustness.masking import masking as masking
-from .stream import expand_stream as expand_stream
+from .stream.expand import expand_stream as expand_stream
+from .stream.risk import risk_stream as risk_stream
 from .taylor import Expansion as Expansion
 from .taylor import Terms as Terms
 from .taylor import expand as expand

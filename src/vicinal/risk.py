@@ -122,7 +122,7 @@ def vicinal_risk(
             problem = Problem(f, engine_of(model, family, f), x, y, law, family)
             value, error, plan, _ = sampled(problem, pairs, target_error, rng, tell)
             how = "sampled pairs" + (", expansion as control variate" if plan.slope else "")
-            nodes, change = len(plan.lam), plan.quadrature_error
+            nodes, change = len(plan.nodes.lam), plan.nodes.change
         elif is_affine(f, x):
             value, change, nodes = _by_logits(f, x, y, law, family)
             error, how = 0.0, "all pairs by their logits: the model is affine on random lines"

@@ -21,6 +21,7 @@ from vicinal.derivatives.second_order import passes
 from vicinal.laws import Law
 from vicinal.losses import Family
 from vicinal.pairs.every import BATCH, Progress, pair_losses
+from vicinal.pairs.nodes import Quadrature, chosen_nodes
 from vicinal.taylor import along, contributions, terms_of
 
 PILOT = 48  # pairs that choose the nodes and between the two ways to sample
@@ -45,15 +46,12 @@ class Plan:
     """How pairs are sampled.
 
     Attributes:
-        lam, weight: the nodes.
-        quadrature_error: change of the pilot's mean when the nodes were last doubled.
+        nodes: the values of λ, and the pilot's losses at them.
         slope: of the control variate; 0 for none.
         known: mean of the control variate over all pairs.
     """
 
-    lam: np.ndarray
-    weight: np.ndarray
-    quadrature_error: float
+    nodes: Quadrature
     slope: float
     known: float
 
@@ -67,7 +65,7 @@ def sampled(
 ) -> tuple[float, float, Plan, int]:
     """Value, standard error, plan and number of mixed examples evaluated after the pilot."""
     plan = _plan(problem, pairs, target_error, rng)
-    each = len(plan.lam) + JETS if plan.slope else 1
+    each = len(plan.nodes.lam) + JETS if plan.slope else 1
     n = len(problem.x)
     size = min(n, max(1, (pairs or n * ROUNDS * each) // (ROUNDS * each)))
     most = None if pairs is None else max(2, pairs // (size * each))
@@ -92,28 +90,16 @@ def _plan(
     problem: Problem, pairs: int | None, target_error: float | None, rng: np.random.Generator
 ) -> Plan:
     i, j = _pairs(problem, min(PILOT, len(problem.x)), rng)
-    count, last, change = 8, np.nan, np.inf
-    while True:
-        lam, weight = problem.law.nodes(count)
-        values = _at_all_nodes(problem, i, j, lam)
-        means = values @ weight
-        error = float(means.std(ddof=1)) / (pairs or 10_000) ** 0.5 if len(means) > 1 else 0.0
-        change, last = abs(float(means.mean()) - last), float(means.mean())
-        if len(lam) < count:
-            change = 0.0
-        if change <= max(1e-7, (target_error or error) / 4) or count >= 64:
-            break
-        count *= 2
-    plain = Plan(lam, weight, change, 0.0, 0.0)
-    return _with_expansion(problem, plain, pairs, i, j, values)
+    nodes = chosen_nodes(
+        lambda lam: _at_all_nodes(problem, i, j, lam), problem.law, pairs or 10_000, target_error
+    )
+    return _with_expansion(problem, Plan(nodes, 0.0, 0.0), pairs, i, j)
 
 
-def _with_expansion(
-    problem: Problem, plain: Plan, pairs: int | None, i: Tensor, j: Tensor, values: np.ndarray
-) -> Plan:
+def _with_expansion(problem: Problem, plain: Plan, pairs: int | None, i: Tensor, j: Tensor) -> Plan:
     """The plan with the expansion as control variate, if that makes better use of the time."""
     n, budget = len(problem.x), pairs or np.inf
-    lam, weight = plain.lam, plain.weight
+    lam, weight, values = plain.nodes.lam, plain.nodes.weight, plain.nodes.values
     # the exact mean costs so many streams; carried together they are cheaper than passes
     if len(i) < 8 or n * (min(n, problem.x[0].numel()) + 3) > 4 * budget:
         return plain
@@ -129,7 +115,7 @@ def _with_expansion(
         return plain
     known = contributions(problem.engine, problem.x, problem.y, None, None)
     mean = sum(float(term.mean()) for term in terms_of(known, problem.law.spread))
-    return Plan(lam, weight, plain.quadrature_error, slope, mean)
+    return Plan(plain.nodes, slope, mean)
 
 
 def _rounds(
@@ -139,13 +125,10 @@ def _rounds(
     drawn = [_pairs(problem, size, rng) for _ in range(count)]
     i, j = (torch.cat(side) for side in zip(*drawn, strict=True))
     if plan.slope:
-        found = _at_all_nodes(problem, i, j, plan.lam) @ plan.weight
+        found = _at_all_nodes(problem, i, j, plan.nodes.lam) @ plan.nodes.weight
         found = found - plan.slope * (_expanded(problem, plan, i, j) - plan.known)
         return [float(mean) for mean in found.reshape(count, size).mean(1)]
-    # each node as often in a round as its weight says
-    places = (np.arange(size) + rng.random((count, 1))) / size
-    node = np.searchsorted(np.cumsum(plan.weight)[:-1], places.ravel(), side="right")
-    lam = torch.from_numpy(plan.lam[node]).to(problem.x.device)
+    lam = torch.from_numpy(plan.nodes.evenly(size, count, rng).ravel()).to(problem.x.device)
     losses = [
         pair_losses(problem.f, problem.x, problem.y, problem.family, *part)
         for part in zip(*(torch.split(v, BATCH) for v in (i, j, lam)), strict=True)
@@ -181,7 +164,7 @@ def _at_all_nodes(
 
 def _expanded(problem: Problem, plan: Plan, i: Tensor, j: Tensor) -> Float[np.ndarray, " pairs"]:
     """The second-order expansion of each pair's mean loss, from both of its ends."""
-    lam, weight = plan.lam, plan.weight
+    lam, weight = plan.nodes.lam, plan.nodes.weight
     total = np.zeros(len(i))
     for a, b, kept in ((i, j, lam), (j, i, 1 - lam)):
         moments = [float(weight @ (kept * (1 - kept) ** k)) for k in range(3)]

@@ -1,0 +1,70 @@
+"""The processes that share the work, as torchrun and Accelerate start them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vicinal.forward import Model
+
+
+@dataclass(frozen=True)
+class Place:
+    """This process, among as many that share the work."""
+
+    rank: int
+    processes: int
+
+
+def place() -> Place:
+    """Where this process stands; alone, unless torch.distributed is running."""
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return Place(distributed.get_rank(), distributed.get_world_size())
+    return Place(0, 1)
+
+
+def gathered(value: Tensor) -> Tensor:
+    """The values of all processes, of one shape, stacked in the order of ranks, on the CPU."""
+    where = place()
+    if where.processes == 1:
+        return value[None].cpu()
+    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+    found = [torch.zeros_like(value, device=device) for _ in range(where.processes)]
+    torch.distributed.all_gather(found, value.contiguous().to(device))
+    return torch.stack(found).cpu()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Work that all processes do, so that one which fails stops the others, too.
+
+    Raises:
+        ValueError: in the processes that did not fail, which would wait for ever.
+    """
+    failure: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        failure = error
+    failed = gathered(torch.tensor([failure is not None])).flatten()
+    if failure is not None:
+        raise failure
+    if failed.any():
+        ranks = ", ".join(str(k) for k in failed.nonzero().flatten().tolist())
+        raise ValueError(f"the process of rank {ranks} failed; its own error says why.")
+
+
+def local(model: Model) -> Model:
+    """The model itself, out of what wraps it for training under several processes.
+
+    Such a wrapper talks to the other processes at every pass, and these make other passes.
+    """
+    if place().processes == 1:
+        return model
+    from accelerate.utils import extract_model_from_parallel  # slow to import
+
+    inner: Model = extract_model_from_parallel(model)
+    return inner
