@@ -243,3 +243,12 @@ def test_values_are_measured_in_their_units(tmp_path):
     page = render([record])
     assert "Test RMSE" in page
     assert "Test accuracy" not in page
+
+
+def test_linear_models_of_one_output_are_bounded(tmp_path, finished):
+    (record,) = execute(tmp_path, {"erm": None}, data="breast_cancer", model="linear", seeds=1)
+    bound = record["measured"]["bound"]
+    assert bound["factors"]["n"] == len(load("breast_cancer", 0).train)
+    assert bound["train_loss"] == pytest.approx(record["measured"]["loss"]["train"], rel=1e-5)
+    assert bound["vacuous"]
+    assert "bound" not in finished[1][0]["measured"]  # three classes

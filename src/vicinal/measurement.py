@@ -16,6 +16,7 @@ from vicinal.calibration import COLDEST, HOTTEST, calibration, fit_temperature
 from vicinal.calibration.values import coverage
 from vicinal.data import Part, Split
 from vicinal.forward import unchanged
+from vicinal.generalization import bound_of_trained
 from vicinal.hardest import hardest
 from vicinal.laws import Beta
 from vicinal.losses import Family
@@ -109,6 +110,10 @@ def measure(
         "loss": {part: last[f"{part}_loss"] for part in ("train", "test")},
         "gap": gap,
     }
+    train = split.train.x, split.train.y
+    bound = bound_of_trained(model, train, split.validation.x, split.family, bounds=split.bounds)
+    if bound is not None:  # for linear models with one output
+        measured["bound"] = bound
     if split.family.classifies:
         measured |= _of_classes(validation, test, split, last, gap)
     else:

@@ -15,3 +15,4 @@ from vicinal.generalization.glm import retentive as retentive
 from vicinal.generalization.hidden import HiddenBound as HiddenBound
 from vicinal.generalization.hidden import hidden_complexity as hidden_complexity
 from vicinal.generalization.hidden import hidden_regulariser as hidden_regulariser
+from vicinal.generalization.trained import bound_of_trained as bound_of_trained

@@ -30,8 +30,8 @@ class Bound:
             training data, which needs no bound.
         constant_loss: that loss.
         factors: all numbers that enter, by name.
-        proved: whether θ in W_γ is proved (from held-out inputs) or only measured on the training
-            inputs, in which case the bound is indicative.
+        caveat: why it is indicative only, such as that θ in W_γ is measured on the training inputs
+            and not proved from held-out ones; empty where it is proved.
     """
 
     value: float
@@ -41,18 +41,23 @@ class Bound:
     vacuous: bool
     constant_loss: float
     factors: dict[str, float]
-    proved: bool
+    caveat: str
+
+    @property
+    def proved(self) -> bool:
+        """Whether everything that it rests on is proved or was declared."""
+        return not self.caveat
 
     @property
     def words(self) -> str:
         """The bound with every factor, and the word vacuous where it is."""
         factors = ", ".join(f"{name} = {value:.4g}" for name, value in self.factors.items())
         verdict = "vacuous: not below" if self.vacuous else "below"
-        membership = "" if self.proved else " θ in W_γ is measured, not proved."
+        caveat = f" Indicative only: {self.caveat}." if self.caveat else ""
         return (
             f"L <= {self.value:.4g} = {self.train_loss:.4g} + {self.complexity:.4g} + "
             f"{self.deviation:.4g} ({factors}); {verdict} the {self.constant_loss:.4g} of a "
-            f"constant prediction.{membership}"
+            f"constant prediction.{caveat}"
         )
 
 
@@ -136,7 +141,7 @@ def glm_bound(
         factors
         | {"gamma": gamma, "needed gamma": reached, "grid": float(len(grid)), "rank": float(d),
            "n": float(n), "delta": delta, "M": top},
-        proved=held_out is not None,
+        "" if held_out is not None else "θ in W_γ is measured, not proved",
     )  # fmt: skip
 
 

@@ -5,14 +5,19 @@ from collections.abc import Callable, Sequence
 from vicinal.report.comparison import Group, Record, identity
 from vicinal.report.curves import learning_curves, terms_over_training
 from vicinal.report.forest import paired_differences
+from vicinal.report.generalization import bounds, gaps
 from vicinal.report.panels import Figure, Runs, Style, styles
 from vicinal.report.perturbed import robustness
 from vicinal.report.reliability import reliability
+from vicinal.report.strength import strength
 from vicinal.report.terms import decomposition
 
 FIGURES: tuple[Callable[[Group, Runs, Sequence[Style]], Figure | None], ...] = (
     paired_differences,
+    strength,
     learning_curves,
+    gaps,
+    bounds,
     decomposition,
     terms_over_training,
     robustness,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from vicinal.report.comparison import Comparison, Difference, Group
 from vicinal.report.metrics import Metric
-from vicinal.report.numbers import differences
+from vicinal.report.numbers import differences, number
 
 LISTED = 4  # runs or intervals told one by one
 ATTACKED = ("pgd", "fgsm")  # in the order in which they are believed
@@ -38,7 +38,7 @@ def sentences(group: Group) -> tuple[Sentence, ...]:
     if not group.intervals:
         return (*unfinished, _no_claim(group))
     told = [_metric(group, topic, keys) for topic, keys in _topics(group)]
-    found = [s for s in (*told, _disagreement(group)) if s is not None]
+    found = [s for s in (*told, _disagreement(group), _bound(group)) if s is not None]
     return (*unfinished, _how_to_read(group), *found, _coverage(group), _multiplicity(group))
 
 
@@ -75,6 +75,7 @@ def _topics(group: Group) -> list[tuple[str, tuple[Metric | None, ...]]]:
         ("Coverage of predicted intervals", (group.metric("coverage"),)),
         ("NLL", (group.metric("nll_before"), group.metric("nll_after"))),
         ("ECE", (group.metric("ece_before"), group.metric("ece_after"))),
+        ("Gap, test minus training loss", (group.metric("gap_loss"),)),
     ]
     for metric in (middle(group, attack, norm) for attack in ATTACKED):
         if metric is not None:
@@ -146,6 +147,25 @@ def _disagreement(group: Group) -> Sentence | None:
         "; ".join(told) + ". One step is the weaker attack and flatters some ways of training; "
         "where the two differ, believe PGD, and trust neither without stronger attacks.",
     )
+
+
+def _bound(group: Group) -> Sentence | None:
+    """Of how many runs the generalisation bound is vacuous."""
+    pairs = [
+        (bound, constant)
+        for method in group.methods
+        if (of_bound := group.cell(method, "bound")) is not None
+        and (of_constant := group.cell(method, "bound_constant")) is not None
+        for bound, constant in zip(of_bound.values, of_constant.values, strict=True)
+    ]
+    if not pairs:
+        return None
+    vacuous = sum(not bound < constant for bound, constant in pairs)
+    least, most = (number(end(bound for bound, _ in pairs)) for end in (min, max))
+    size = f"{least} nats" if least == most else f"{least} to {most} nats"
+    constant = number(max(constant for _, constant in pairs))
+    text = f"{size}, where a constant prediction has a loss of {constant}: vacuous for "
+    return Sentence("Generalisation bound", f"{text}{vacuous} of {len(pairs)} runs.")
 
 
 def _how_to_read(group: Group) -> Sentence:

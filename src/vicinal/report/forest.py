@@ -29,7 +29,7 @@ def paired_differences(group: Group, runs: Runs, look: Sequence[Style]) -> Figur
     norm = named_norm(group)
     scaled = ("nll", "ece", "brier")
     keys = [f"{name}_{when}" for name in scaled for when in ("before", "after")]
-    first = ("accuracy", "rmse", "r2", "coverage", "gap_loss")
+    first = ("accuracy", "rmse", "r_squared", "coverage", "gap_loss")
     plain = [group.metric(key) for key in (*first, *keys)]
     metrics = [m for m in (*plain, middle(group, "fgsm", norm), middle(group, "pgd", norm)) if m]
     rows = {metric: _difference_rows(group, metric) for metric in metrics}

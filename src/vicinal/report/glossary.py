@@ -12,6 +12,13 @@ WORDS = {
     "Confidence minus accuracy": "Positive where a model is over-confident, negative where it is "
     "under-confident, as models trained on mixed labels tend to be.",
     "Gap": "The difference between training and test data: what was learned by heart.",
+    "Bound": "A number that the expected loss on new data does not exceed, with probability 1 − δ "
+    "over the draw of the training data. It is vacuous where it is not below the loss of a "
+    "constant prediction: it is then true and says nothing.",
+    "W_γ": "The class of linear models for which the mean of A″(θ'x) times the mean of (θ'x)² is "
+    "at most γ: those that the second-order term of mixup keeps small.",
+    "α": "The parameter of the law of mixing weights, Beta(α, α). Near 0 an example is hardly "
+    "mixed; at 1 all weights are equally likely; above it they gather around one half.",
     "95% interval": "Over seeds. If the whole study were repeated many times, 95 of 100 such "
     "intervals would hold the true mean difference. Where it contains 0, no difference is shown, "
     "which is not to say that there is none.",
@@ -34,6 +41,9 @@ PLACES = {
         "Accuracy", "NLL", "ECE", "Brier", "Temperature", "Confidence minus accuracy", "Gap",
     ),
     "differences": ("Paired", "95% interval"),
+    "strength": ("α", "NLL", "ECE", "Gap"),
+    "gap": ("Gap",),
+    "bound": ("Bound", "W_γ"),
     "learning": ("Mixup loss", "NLL"),
     "decomposition": ("Mixup loss", "R1, R2, R3", "Remainder"),
     "terms-over-training": ("Mixup loss", "R1, R2, R3", "Remainder"),

@@ -54,7 +54,7 @@ NORMS = {"linf": "l∞", "l2": "l2"}
 _PLAIN: tuple[tuple[str, str, Unit, Better, tuple[str, ...]], ...] = (
     ("accuracy", "Test accuracy", "percent", "higher", ("accuracy", "test")),
     ("rmse", "Test RMSE", "", "lower", ("rmse",)),
-    ("r2", "Test R²", "", "higher", ("r2",)),
+    ("r_squared", "Test R²", "", "higher", ("r2",)),
     ("mae", "Test mean absolute error", "", "lower", ("mae",)),
     ("coverage", "Distance of coverage from its level", "percent", "lower", ("coverage", "error")),
     ("nll_before", "NLL, before temperature", "nats", "lower", ("calibration", "before", "nll")),
@@ -85,6 +85,14 @@ _PLAIN: tuple[tuple[str, str, Unit, Better, tuple[str, ...]], ...] = (
         "percent",
         "neither",
         ("gap", "accuracy"),
+    ),
+    ("bound", "Bound on the loss", "nats", "neither", ("bound", "value")),
+    (
+        "bound_constant",
+        "Loss of a constant prediction",
+        "nats",
+        "neither",
+        ("bound", "constant_loss"),
     ),
     ("risk", "Mixup loss at the end", "nats", "neither", ("explanation", "final", "risk", "value")),
     ("loss", "Standard loss at the end", "nats", "neither", ("explanation", "final", "loss")),

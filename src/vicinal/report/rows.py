@@ -10,7 +10,7 @@ from vicinal.report.numbers import NONE, differences, spread
 MAIN = (
     "accuracy",
     "rmse",
-    "r2",
+    "r_squared",
     "coverage",
     "nll_before",
     "nll_after",

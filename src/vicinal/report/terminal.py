@@ -82,7 +82,7 @@ def _cells(runs: Runs, method: str, robust: Metric | None, wide: bool) -> Iterat
         temperature = runs.cell(method, "temperature")
         yield fixed(temperature.mean if temperature else None, 2)
     else:
-        yield from (_spread(runs.cell(method, key)) for key in ("r2", "mae"))
+        yield from (_spread(runs.cell(method, key)) for key in ("r_squared", "mae"))
     if robust is not None:
         yield _spread(runs.cell(method, robust.key))
 
