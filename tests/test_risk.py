@@ -271,66 +271,6 @@ def test_kinks_do_without_the_expansion():
     assert risk.method == "sampled pairs"
 
 
-def moons(n=100):
-    """Two half circles, with all products of coordinates up to the third degree."""
-    rng = np.random.default_rng(0)
-    t = np.pi * rng.random(n // 2)
-    upper = np.stack([np.cos(t), np.sin(t)], 1)
-    lower = np.stack([1 - np.cos(t), 0.5 - np.sin(t)], 1)
-    points = np.concatenate([upper, lower]) + 0.1 * rng.normal(size=(n, 2))
-    a, b = points.T
-    features = np.stack([a**p * b**q for p in range(4) for q in range(4 - p) if p + q], 1)
-    features = (features - features.mean(0)) / features.std(0)
-    return torch.from_numpy(features), torch.arange(n) // (n // 2)
-
-
-def fitted(x, y, mixed):
-    """Logistic regression to the end: on the data, or on the mixup loss itself."""
-    model = nn.Linear(x.shape[1], 1).double()
-    nn.init.zeros_(model.weight)
-    nn.init.zeros_(model.bias)
-    optimiser = torch.optim.LBFGS(model.parameters(), max_iter=300, line_search_fn="strong_wolfe")
-    lam, weight = Beta(1).nodes(8)
-
-    def closure():
-        optimiser.zero_grad()
-        if mixed:  # a linear model: logits are mixed, weights differentiated through
-            z = model(x)[:, 0]
-            total = 0.0
-            for point, share in zip(lam, weight, strict=True):
-                both = (point * z[:, None] + (1 - point) * z).flatten()
-                label = (point * y[:, None] + (1 - point) * y).flatten().double()
-                total = total + share * bernoulli(both, label).mean()
-        else:
-            total = bernoulli(model(x), y).mean()
-        total.backward()
-        return total
-
-    optimiser.step(closure)
-    return model.requires_grad_(False)
-
-
-def test_two_moons_show_where_the_expansion_holds():
-    """Logistic regression on products up to degree three, λ uniform; relative gap in the effect.
-
-    At small weights the expansion is right to four digits. At the minimum of the mixup loss it
-    is off by some tens of per cent of that loss, at that of the plain loss, where weights are
-    large, by most of it. The expansion about shrunk examples stays closer throughout.
-    """
-    x, y = moons()
-    small = nn.Linear(9, 1).double().requires_grad_(False)
-    small.weight.copy_(0.02 * fitted(x, y, mixed=True).weight)
-    gaps, shrunk = [], []
-    for model in (small, fitted(x, y, mixed=True), fitted(x, y, mixed=False)):
-        exact = vicinal_risk(model, x, y, Beta(1), bernoulli).value
-        gaps.append(expand(model, x, y, Beta(1), bernoulli).total / exact - 1)
-        shrunk.append(expand_shrunk(model, x, y, Beta(1), bernoulli).total / exact - 1)
-    assert abs(gaps[0]) < 1e-4, gaps
-    assert 0.02 < abs(gaps[1]) < 0.6, gaps
-    assert abs(gaps[2]) > 1.5 * abs(gaps[1]), gaps
-    assert all(abs(s) < abs(g) for s, g in zip(shrunk[1:], gaps[1:], strict=True)), (gaps, shrunk)
-
-
 def test_more_bad_input(unchecked):
     model, x, y = case(categorical)
     with pytest.raises(TypeError, match="affine in the label"):
