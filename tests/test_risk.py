@@ -8,13 +8,11 @@ from scipy.integrate import quad
 from torch import nn
 
 from reference import dense
-from vicinal.expansions.shrunk import expand_shrunk
 from vicinal.laws import Beta, Fixed, Uniform
 from vicinal.losses import bernoulli, categorical, gaussian, poisson
 from vicinal.pairs.every import over_all_pairs, pair_losses, unordered
 from vicinal.pairs.linear import is_affine
 from vicinal.risk import vicinal_risk
-from vicinal.taylor import expand
 
 FAMILIES = [categorical, bernoulli, gaussian, poisson]
 
