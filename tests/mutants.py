@@ -260,8 +260,8 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ),
     (
         "expansions/masked.py",
-        "(other, -kept * between, 1 - share)",
-        "(other, kept * between, 1 - share)",
+        "(draw.partner[rows], 1 - own)",
+        "(draw.partner[rows], own)",
         "test_expansions.py",
     ),
     ("expansions/noise.py", '/ 2, "the expansion"', ', "the expansion"', "test_expansions.py"),

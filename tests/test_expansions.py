@@ -14,10 +14,13 @@ from vicinal.expansions.noise import expand_noise
 from vicinal.expansions.shrunk import expand_shrunk, mean_larger_share
 from vicinal.laws import Beta, Fixed, Law, Tilted, Uniform
 from vicinal.losses import bernoulli, categorical, gaussian, poisson
-from vicinal.mixing.cutting import CutMix
+from vicinal.mixing.cutting import CutMix, HMix
 from vicinal.mixing.draw import Draw
+from vicinal.mixing.fmix import FMix
+from vicinal.mixing.gaussian import GMix
 from vicinal.mixing.labels import vicinal_losses
 from vicinal.mixing.mixup import Mixup
+from vicinal.mixing.noisy import NoisyFeatureMixup
 from vicinal.risk import vicinal_risk
 from vicinal.taylor import expand, taylor_terms
 
@@ -175,41 +178,100 @@ def test_masked_terms_equal_the_formula_with_moments_of_the_mask():
     got = expand_strategy(
         model, x, y, OneMask(mask, share), categorical, draws=n, rng=np.random.default_rng(0)
     )
-    # seen from an example, the mask counts with its share, the opposite mask with the rest
-    first = share * (1 - mask) + (1 - share) * mask
-    second = share * torch.outer(1 - mask, 1 - mask) + (1 - share) * torch.outer(mask, mask)
-    centre = x.mean(0)
-    covariance = (x - centre).T @ (x - centre) / n
-    sums = np.zeros(3)
-    for i in range(n):
-        single = lambda z: model(z[None])[0]
-        p = model(x[i : i + 1])[0].softmax(0)
-        residual = p - torch.nn.functional.one_hot(y[i], 4)
-        jacobian = torch.autograd.functional.jacobian(single, x[i])
-        c = second * (covariance + torch.outer(centre - x[i], centre - x[i]))
-        sums[0] += float(residual @ jacobian @ (first * (centre - x[i])))
+    first, second = seen(mask[None], torch.tensor([share]))
+    np.testing.assert_allclose([got.r1, got.r2, got.r3], by_moments(model, x, y, first, second))
+
+
+def seen(keep, share):
+    """Moments of the mask as an example meets it: its own with the share, else the opposite."""
+    keep, share = keep.flatten(1), share[:, None]
+    first = (share * (1 - keep) + (1 - share) * keep).mean(0)
+    own, other = (share**0.5 * (1 - keep), (1 - share) ** 0.5 * keep)
+    return first, (own.T @ own + other.T @ other) / len(keep)
+
+
+def by_moments(model, x, y, first, second):
+    """R1, R2 and R3 by the formula, for one or several moments of the mask."""
+    a, b, c = weights_of_moments(model, x, y)
+    return torch.stack([first @ a, (second * b).sum((-2, -1)), (second * c).sum((-2, -1))], -1)
+
+
+def weights_of_moments(model, x, y):
+    """What the moments are multiplied by, from dense Jacobians and Hessians."""
+    flat, d = x.flatten(1), x[0].numel()
+    a, b, c = torch.zeros(d), torch.zeros(d, d), torch.zeros(d, d)
+    centre = flat.mean(0)
+    covariance = (flat - centre).T @ (flat - centre) / len(x)
+    for i, z in enumerate(flat):
+        single = lambda z: model(z.reshape(1, *x.shape[1:]))[0]
+        p = single(z).softmax(0)
+        residual = p - nn.functional.one_hot(y[i], len(p))
+        jacobian = torch.autograd.functional.jacobian(single, z)
+        about = covariance + torch.outer(centre - z, centre - z)
+        a = a + (residual @ jacobian) * (centre - z) / len(x)
         a2 = torch.diag(p) - torch.outer(p, p)
-        sums[1] += float(torch.trace(a2 @ jacobian @ c @ jacobian.T)) / 2
-        for k in range(4):
-            hessian = torch.autograd.functional.hessian(lambda z, k=k, f=single: f(z)[k], x[i])
-            sums[2] += float(residual[k] * (hessian * c).sum()) / 2
-    np.testing.assert_allclose([got.r1, got.r2, got.r3], sums / n, rtol=1e-9)
+        b = b + jacobian.T @ a2 @ jacobian * about / (2 * len(x))
+        for k in range(len(p)):
+            hessian = torch.autograd.functional.hessian(lambda z, k=k, f=single: f(z)[k], z)
+            c = c + residual[k] * hessian * about / (2 * len(x))
+    return a, b, c
 
 
-def test_cutmix_explains_its_own_loss_on_small_images():
+def small_images(scale):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = nn.Sequential(
             nn.Conv2d(1, 4, 3, padding=1), nn.GELU(), nn.Flatten(), nn.Linear(64, 3)
         )
-        x = 0.1 * torch.rand(20, 1, 4, 4, dtype=torch.float64)
-    y = torch.arange(20) % 3
-    got = expand_strategy(
-        model.double(), x, y, CutMix(1.0), categorical, draws=8, rng=np.random.default_rng(0)
-    )
-    assert (
-        abs(got.remainder) < 0.02 * abs(got.risk - got.loss) + 5 * got.standard_errors["remainder"]
-    )
+        x = scale * torch.rand(20, 1, 4, 4, dtype=torch.float64)
+    return model.double().requires_grad_(False), x, torch.arange(20) % 3
+
+
+MASKED = [CutMix(1.0), HMix(1.0), GMix(1.0), FMix(1.0), Mixup(1.0)]
+
+
+@pytest.mark.parametrize("strategy", MASKED, ids=lambda strategy: type(strategy).__name__)
+def test_terms_of_strategies_equal_the_formula_with_sampled_moments(strategy):
+    """Masks of other draws, averaged into moments, in place of the draws that were expanded."""
+    model, x, y = small_images(1.0)
+    rng = np.random.default_rng(0)
+    got = expand_strategy(model, x, y, strategy, categorical, draws=60, rng=rng)
+    blank, found = torch.zeros(40, 1, 4, 4, dtype=torch.float64), []
+    for _ in range(60):
+        draw = strategy(blank, torch.zeros(40, dtype=torch.int64), rng)
+        found.append(seen(draw.keep.double().expand_as(blank), draw.share.double()))
+    first, second = (torch.stack(moments) for moments in zip(*found, strict=True))
+    terms = by_moments(model, x, y, first, second)
+    expected, spread = terms.mean(0).tolist(), (terms.std(0) / 60**0.5).tolist()
+    for name, value, error in zip(("r1", "r2", "r3"), expected, spread, strict=True):
+        off = abs(getattr(got, name) - value)
+        assert off < 5 * np.hypot(got.standard_errors[name], error), name
+
+
+@pytest.mark.parametrize("strategy", MASKED, ids=lambda strategy: type(strategy).__name__)
+def test_strategies_explain_their_own_loss_on_small_images(strategy):
+    model, x, y = small_images(0.1)
+    got = expand_strategy(model, x, y, strategy, categorical, draws=8, rng=np.random.default_rng(0))
+    left = abs(got.remainder) - 5 * got.standard_errors["remainder"]
+    assert left < 0.02 * abs(got.risk - got.loss)
+
+
+def test_noise_on_the_inputs_adds_its_own_terms():
+    """Noisy Feature Mixup beside mixup: E[b²] = 6/56 for b ~ Beta(2, 5)."""
+    model, x, y = case(categorical)
+    level, rng = 0.8, np.random.default_rng(0)
+    noisy = NoisyFeatureMixup(layers=("",), alpha=1.0, additive=level, multiplicative=0.0)
+    many = (x.repeat(50, 1), y.repeat(50))
+    got = expand_strategy(model, *many, noisy, categorical, draws=150, rng=rng)
+    plain = expand(model, x, y, Beta(1), categorical)
+    noise = expand_noise(model, x, y, level * (6 / 56) ** 0.5, categorical)
+    assert abs(got.r1 - plain.r1) < 5 * got.standard_errors["r1"]
+    for name, term in (("r2", noise.curvature), ("r3", noise.residual)):
+        error = got.standard_errors[name]
+        assert abs(getattr(got, name) - getattr(plain, name) - term) < 5 * error, name
+    assert noise.curvature > 10 * got.standard_errors["r2"]  # the noise is what is seen
+    with pytest.raises(TypeError, match="draws more than masks"):
+        expand_strategy(model, x, y, NoisyFeatureMixup(), categorical, rng=rng)
 
 
 def test_other_draws_are_refused():

@@ -7,26 +7,39 @@ from torch import nn
 
 from vicinal.attacks.fgsm import fgsm
 from vicinal.attacks.pgd import pgd
+from vicinal.expansions.masked import expand_strategy
+from vicinal.expansions.noise import expand_noise
+from vicinal.expansions.shrunk import expand_shrunk
+from vicinal.explanation import explain
 from vicinal.forward import LogitsAt, check_targets, logits_of, unchanged
 from vicinal.laws import Beta
 from vicinal.losses import categorical
+from vicinal.mixing.mixup import Mixup
 from vicinal.risk import vicinal_risk
 from vicinal.robustness import accuracy_curve
+from vicinal.stream.expand import expand_stream
+from vicinal.stream.risk import risk_stream
 from vicinal.taylor import expand
 
 
 class Counting(nn.Module):
     """Writes to a buffer and draws randomness at every call, also in eval mode."""
 
-    def __init__(self):
+    def __init__(self, last=None):
         super().__init__()
+        self.last = last or nn.Identity()
         self.register_buffer("calls", torch.zeros(()))
         self.body = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 2))
 
     def forward(self, x):
         self.calls += 1
         torch.rand(1)
-        return self.body(x)
+        return self.last(self.body(x))
+
+
+def hidden(z):
+    """A function that autograd cannot follow, so that central differences must."""
+    return torch.from_numpy(np.tanh(z.detach().numpy()))
 
 
 def state(model):
@@ -48,6 +61,21 @@ def assert_same(before, after):
 MEASUREMENTS = {
     "vicinal_risk": lambda m, x, y: vicinal_risk(m, x, y, Beta(1), categorical),
     "expand": lambda m, x, y: expand(m, x, y, Beta(1), categorical),
+    "sampled risk": lambda m, x, y: vicinal_risk(
+        m, x, y, Beta(1), categorical, pairs=100, rng=np.random.default_rng(0)
+    ),
+    "expand, twice backward": lambda m, x, y: expand(m, x, y, Beta(1), categorical),
+    "expand, differences": lambda m, x, y: expand(m, x, y, Beta(1), categorical),
+    "expand_shrunk": lambda m, x, y: expand_shrunk(m, x, y, Beta(1), categorical),
+    "expand_noise": lambda m, x, y: expand_noise(m, x, y, 0.1, categorical),
+    "expand_strategy": lambda m, x, y: expand_strategy(
+        m, x, y, Mixup(), categorical, rng=np.random.default_rng(0)
+    ),
+    "expand_stream": lambda m, x, y: expand_stream(m, [(x, y)], Beta(1), categorical),
+    "risk_stream": lambda m, x, y: risk_stream(m, [(x, y)], Beta(1), categorical),
+    "explain": lambda m, x, y: explain(
+        m, x, y, alphas=(1.0,), pairs=100, rng=np.random.default_rng(0)
+    ),
     "fgsm": lambda m, x, y: fgsm(m, x, y, 0.1),
     "pgd": lambda m, x, y: pgd(m, x, y, 0.1, rng=np.random.default_rng(0)),
     "accuracy_curve": lambda m, x, y: accuracy_curve(m, x, y, [0.0, 0.1]),
@@ -57,7 +85,8 @@ MEASUREMENTS = {
 @pytest.mark.parametrize("name", MEASUREMENTS)
 @pytest.mark.parametrize("fails", [False, True], ids=["", "fails"])
 def test_the_model_is_left_as_it_was(name, fails):
-    model = Counting().train()
+    lasts = {"expand, twice backward": torch.special.i0, "expand, differences": hidden}
+    model = Counting(lasts.get(name)).train()
     model.body[2].eval()  # a mixture of modes must come back as a mixture
     x, y = torch.rand(8, 3), torch.arange(8) % 2
     before = state(model)
@@ -66,7 +95,7 @@ def test_the_model_is_left_as_it_was(name, fails):
 
         def interrupt(*_):
             calls.append(1)
-            if len(calls) == 2:
+            if len(calls) == (6 if name in lasts else 2):
                 raise KeyboardInterrupt
 
         hook = model.body[3].register_forward_hook(interrupt)
@@ -74,7 +103,11 @@ def test_the_model_is_left_as_it_was(name, fails):
             MEASUREMENTS[name](model, x, y)
         hook.remove()
     else:
-        MEASUREMENTS[name](model, x, y)
+        found = MEASUREMENTS[name](model, x, y)
+        if name in lasts:
+            assert found.engine.startswith(
+                name.removeprefix("expand, ").replace("dif", "central dif")
+            )
     assert_same(before, state(model))
 
 

@@ -6,10 +6,12 @@ import torch
 from torch import nn
 
 from reference import dense
+from vicinal.derivatives.choice import BACKWARD, DIFFERENCES, FORWARD
+from vicinal.derivatives.second_order import engine_of
 from vicinal.laws import Beta, Fixed
 from vicinal.losses import bernoulli, categorical, gaussian, poisson
 from vicinal.risk import vicinal_risk
-from vicinal.taylor import expand, taylor_terms
+from vicinal.taylor import contributions, expand, taylor_terms, terms_of
 
 FAMILIES = [categorical, bernoulli, gaussian, poisson]
 ACTIVATIONS = [nn.Tanh, nn.SiLU, nn.GELU, nn.Softplus]
@@ -71,6 +73,25 @@ def test_remainder_is_third_order(family):
         errors.append(abs(exact - expand(model, x, y, law, family).total))
     orders = np.log2(np.divide(errors[:-1], errors[1:]))
     assert (orders > 2.7).all(), (errors, orders)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("only", [FORWARD, BACKWARD, DIFFERENCES])
+def test_the_remainder_is_third_order_for_every_engine(family, only):
+    """The same with smooth gates that all engines can follow, one engine at a time."""
+    errors = []
+    for scale in (0.2, 0.1, 0.05):
+        model, x, y = case(family, nn.SiLU, normalise=True, scale=scale)
+        engine = engine_of(model, family)
+        engine.candidates[:] = [only]
+        law = Fixed(0.7)
+        with torch.no_grad():
+            terms = terms_of(contributions(engine, x, y, None, None), law.spread)
+        exact = vicinal_risk(model, x, y, law, family).value
+        errors.append(abs(exact - float(sum(term.mean() for term in terms))))
+        assert engine.report == only
+    orders = np.log2(np.divide(errors[:-1], errors[1:]))
+    assert (orders > 2.6).all(), (errors, orders)
 
 
 def test_sampled_partners_are_unbiased_with_an_honest_error():

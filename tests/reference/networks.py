@@ -91,6 +91,23 @@ class Attention(nn.Module):
         return self.head(mixed.mean(0)) + weights.mean((1, 2))[:, None]
 
 
+class Causal(nn.Module):
+    """Scaled dot-product attention called by hand, with a causal mask and with a bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Linear(18, 24), nn.Linear(16, 3)
+        self.bias = nn.Parameter(torch.randn(6, 6))
+
+    def forward(self, x):
+        tokens = self.embed(x.flatten(2).reshape(len(x), 6, 18))
+        q, k, v = (z.unflatten(2, (2, 4)).transpose(1, 2) for z in tokens.chunk(3, 2))
+        causal = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        biased = F.scaled_dot_product_attention(k, q, v, attn_mask=self.bias)
+        both = torch.cat((causal, biased), -1).transpose(1, 2).flatten(2)
+        return self.head(F.silu(both).mean(1))
+
+
 class MixerBlock(nn.Module):
     def __init__(self, tokens, channels):
         super().__init__()
@@ -177,6 +194,7 @@ NETWORKS = {
     "convnext": convnext,
     "vit": ViT,
     "attention": Attention,
+    "causal": Causal,
     "mixer": Mixer,
     "mobilenet": mobilenet,
     "efficientnet": efficientnet,

@@ -21,6 +21,7 @@ from vicinal.losses import Family
 from vicinal.mixing.apply import mix
 from vicinal.mixing.draw import Draw, Strategy
 from vicinal.mixing.labels import mixed_loss
+from vicinal.mixing.noisy import NoisyDraw
 from vicinal.taylor import Terms, along
 
 NAMES = ("loss", "r1", "r2", "r3", "total", "risk", "remainder")
@@ -71,13 +72,14 @@ def expand_strategy(
       R_2, R_3 \text{ with } E[(1-M_j)(1-M_k)]\, C_{i,jk} \text{ in place of } \kappa\, C_i,$$
 
     expectations in which a mask counts by its share; the moments of the mask are those of the
-    draws. For `Mixup` these are the terms of `expand`.
+    draws. For `Mixup` these are the terms of `expand`. Noise of `NoisyFeatureMixup` on the inputs
+    is part of the way to the mixed input, and adds what `expand_noise` computes.
 
     Args:
         model: maps x to outputs of the family; measured in eval mode and left as it was.
         x: inputs, in the units the model was trained on.
         y: targets of the family.
-        strategy: whose calls return a `Draw`.
+        strategy: whose calls return a `Draw`; or `NoisyFeatureMixup` on the inputs alone.
         family: the loss.
         draws: draws of the whole data set, at least 2; one costs 7 forward passes.
         rng: where they come from.
@@ -102,14 +104,10 @@ def expand_strategy(
         engine = engine_of(model, family, f)
         for _ in range(draws):
             draw = strategy(x, y, rng)
-            if not isinstance(draw, Draw):
-                raise TypeError(
-                    f"{type(strategy).__name__} draws more than masks and shares, so its loss has "
-                    "no such expansion. Pass a strategy whose calls return a Draw, such as CutMix."
-                )
-            terms = _one_draw(engine, x, y, draw)
-            mixed = torch.cat([f(part) for part in torch.split(mix(x, draw), 1024)])
-            risk = float(mixed_loss(family, mixed, y, draw).double().mean())
+            mixed, plain = _inputs(x, draw, strategy)
+            terms = _one_draw(engine, x, y, mixed, plain)
+            outputs = torch.cat([f(part) for part in torch.split(mixed, 1024)])
+            risk = float(mixed_loss(family, outputs, y, plain).double().mean())
             found.append([*terms, sum(terms), risk, risk - sum(terms)])
     means = [finite(float(mean), "the expansion") for mean in np.mean(found, 0)]
     errors = (np.std(found, 0, ddof=1) / draws**0.5).tolist()
@@ -118,18 +116,30 @@ def expand_strategy(
     return StrategyExpansion(loss, r1, r2, r3, total, risk, remainder, named, engine.report)
 
 
-def _one_draw(engine: Engine, x: Tensor, y: Tensor, draw: Draw) -> list[float]:
+def _inputs(x: Tensor, draw: object, strategy: Strategy) -> tuple[Tensor, Draw]:
+    """The mixed inputs, noise included, and whom each is made of with which share.
+
+    Raises:
+        TypeError: for draws that do more than mix inputs.
+    """
+    if isinstance(draw, Draw):
+        return mix(x, draw), draw
+    if isinstance(draw, NoisyDraw) and draw.hidden.layers == ("",):
+        return draw.noisy(mix(x, draw.draw)), draw.draw
+    raise TypeError(
+        f"{type(strategy).__name__} draws more than masks and shares, so its loss has no such "
+        "expansion. Pass a strategy whose calls return a Draw, such as CutMix, or "
+        'NoisyFeatureMixup(layers=("",)).'
+    )
+
+
+def _one_draw(engine: Engine, x: Tensor, y: Tensor, mixed: Tensor, draw: Draw) -> list[float]:
     """Means of loss, R1, R2 and R3 over the pairs of one draw, about both of their ends."""
-    keep = draw.keep.to(x.dtype).expand_as(x)
     sums = torch.zeros(4, dtype=torch.float64)
     for rows in passes(x, 1):
-        other, kept, share = draw.partner[rows], keep[rows], draw.share[rows].double()
-        between = x[other] - x[rows]
-        for base, v, weight in (
-            (rows, (1 - kept) * between, share),
-            (other, -kept * between, 1 - share),
-        ):
-            terms: Terms = along(engine, x[base], y[base], v)
+        own = draw.share[rows].double()
+        for base, weight in ((rows, own), (draw.partner[rows], 1 - own)):
+            terms: Terms = along(engine, x[base], y[base], mixed[rows] - x[base])
             stacked = torch.stack([term.double() for term in terms])
             sums += (stacked * weight).sum(1).cpu()
     return [float(s) for s in sums / len(x)]
