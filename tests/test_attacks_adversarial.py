@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from norms import NORMS
 from vicinal.attacks.adversarial import Adversarial, InterpolatedAdversarial, bounded
 from vicinal.cli.methods import parse_methods
 from vicinal.losses import bernoulli, categorical, gaussian
@@ -34,7 +35,7 @@ def network(*more):
         return nn.Sequential(nn.Linear(4, 8), *more, nn.Tanh(), nn.Linear(8, 3)).double()
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_the_loss_of_a_linear_model_is_its_exact_adversarial_loss(norm):
     model = nn.Linear(4, 1).double()
     x, y = batch()

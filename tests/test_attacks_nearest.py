@@ -2,10 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import linprog
 from torch import nn
 
+from norms import NORMS, ORDER, dual, length
 from vicinal.attacks.ball import space
 from vicinal.attacks.fab import fab, onto_plane
 from vicinal.attacks.fmn import fmn
@@ -13,7 +16,7 @@ from vicinal.losses import bernoulli, categorical, gaussian
 
 THETA = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
 each = pytest.mark.parametrize("attack", [fab, fmn])
-each_norm = pytest.mark.parametrize("norm", ["linf", "l2"])
+each_norm = pytest.mark.parametrize("norm", NORMS)
 
 
 def linear(x):
@@ -30,6 +33,8 @@ def data(n=40):
 def exact(x, y, norm, bounded):
     """min ‖d‖ with a sign change of the logit: d = -s t θ (or sign θ), cut by the box."""
     sign = (2 * y - 1).double()[:, None]
+    if norm == "l1":
+        return linear_program(x, y, bounded)
     way = -sign * (THETA.sign() if norm == "linf" else THETA)
     low, high = torch.zeros(len(x)).double(), torch.full((len(x),), 1e4).double()
     at = lambda t: (x + t[:, None] * way).clamp(0, 1) if bounded else x + t[:, None] * way
@@ -39,9 +44,22 @@ def exact(x, y, norm, bounded):
         over = sign[:, 0] * linear(at(middle)) <= 0
         low, high = torch.where(over, low, middle), torch.where(over, middle, high)
     delta = at(high) - x
-    found = delta.abs().amax(1) if norm == "linf" else delta.norm(dim=1)
+    found = length(delta, norm)
     found[never] = math.inf
     return torch.where(sign[:, 0] * linear(x) < 0, 0.0, found)
+
+
+def linear_program(x, y, bounded):
+    """min ‖d‖₁ with θ'd = -f in the box, d = p - q."""
+    found = []
+    both, size = np.concatenate([THETA, -THETA.numpy()]), np.ones(6)
+    for v, label in zip(x, y, strict=True):
+        logit = float(linear(v[None])[0])
+        room = [*(1 - v).tolist(), *v.tolist()] if bounded else [None] * 6
+        best = linprog(size, A_eq=both[None], b_eq=[-logit], bounds=[(0, r) for r in room])
+        wrong = (2 * int(label) - 1) * logit < 0
+        found.append(0.0 if wrong else best.fun if best.success else math.inf)
+    return torch.tensor(found, dtype=torch.float64)
 
 
 @each
@@ -72,8 +90,8 @@ def test_nearest_class_of_several(attack, norm):
     f = x @ weight
     y = f.argmax(1)
     apart = weight[:, None] - weight[:, :, None]
-    dual = apart.abs().sum(0) if norm == "linf" else apart.norm(dim=0)
-    each_class = (f.gather(1, y[:, None]) - f) / dual[y].clamp(min=1e-9)
+    most = torch.stack([dual(way, norm) for way in apart.flatten(1).T]).reshape(5, 5)
+    each_class = (f.gather(1, y[:, None]) - f) / most[y].clamp(min=1e-9)
     each_class[torch.arange(40), y] = math.inf
     found = attack(lambda x: x @ weight, x, y, norm=norm, bounds=None)
     excess = found.distance / each_class.amin(1) - 1
@@ -95,7 +113,7 @@ def test_near_the_best_of_a_fine_grid_in_two_dimensions(attack, norm):
     with torch.no_grad():
         y, classes = model(x).argmax(1), model(grid).argmax(1)
     delta = grid - x[:, None]
-    far = delta.abs().amax(2) if norm == "linf" else delta.norm(dim=2)
+    far = delta.norm(p=ORDER[norm], dim=2)
     far[classes == y[:, None]] = math.inf
     best = far.amin(1)
     found = attack(model, x, y, norm=norm, bounds=(-2.0, 2.0)).distance
@@ -103,7 +121,7 @@ def test_near_the_best_of_a_fine_grid_in_two_dimensions(attack, norm):
     assert reached.any()
     assert (found >= best - 0.015).all()
     # steps of one size in all coordinates pass by corners, and this landscape bends a lot
-    least = 0.4 if (attack, norm) == (fab, "linf") else 0.8
+    least = {(fab, "linf"): 0.4, (fmn, "l1"): 0.7}.get((attack, norm), 0.8)
     assert (found <= best + 0.015)[reached].double().mean() >= least
 
 
@@ -112,9 +130,10 @@ def test_distances_in_the_unit_of_each_feature(attack):
     x, y = data()
     x, y = x[5:], y[5:]
     scale = torch.tensor([2.0, 0.5, 0.0], dtype=torch.float64)
-    for norm, dual in (("linf", (THETA * scale).abs().sum()), ("l2", (THETA * scale).norm())):
+    for norm in NORMS:
         found = attack(linear, x, y, norm=norm, bounds=None, scale=scale, family=bernoulli)
-        torch.testing.assert_close(found.distance, linear(x).abs() / dual, rtol=1e-4, atol=0)
+        expected = linear(x).abs() / dual(THETA * scale, norm)
+        torch.testing.assert_close(found.distance, expected, rtol=1e-4, atol=0)
         assert found.x[:, 2].equal(x[:, 2])
 
 
@@ -139,7 +158,7 @@ def test_projection_onto_a_plane_within_the_box_is_the_nearest(norm):
     d = onto_plane(space(z, norm, (0.0, 1.0)), z, margin, gradient)
     torch.testing.assert_close((d * gradient).sum(1), -margin)
     assert ((z + d >= -1e-12) & (z + d <= 1 + 1e-12)).all()
-    size = lambda v: v.abs().amax(-1) if norm == "linf" else v.norm(dim=-1)
+    size = lambda v: v.norm(p=ORDER[norm], dim=-1)
     for i in range(30):
         points = torch.rand(4000, 3, generator=g, dtype=torch.float64) - z[i]
         points[:, 0] = -(margin[i] + points[:, 1:] @ gradient[i, 1:]) / gradient[i, 0]

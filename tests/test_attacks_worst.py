@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from norms import NORMS, dual, length
 from vicinal.attacks import ensemble
 from vicinal.attacks.ensemble import Stage
 from vicinal.attacks.worst import worst_case
@@ -48,11 +49,10 @@ def trained(seed=0):
     return model.eval(), x[:80], y[:80]
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_one_logit_and_two_classes_match_the_closed_form(norm):
     x, y = data()
-    dual = float(THETA.abs().sum() if norm == "linf" else THETA.norm())
-    expected = (2 * y - 1) * linear(x) <= 0.2 * dual
+    expected = (2 * y - 1) * linear(x) <= 0.2 * dual(THETA, norm)
     one = worst_case(linear, x, y, 0.2, norm=norm, bounds=None, family=bernoulli)
     two = lambda x: torch.stack([-linear(x) / 2, linear(x) / 2], 1)
     for found in (one, worst_case(two, x, y, 0.2, norm=norm, bounds=None)):
@@ -64,8 +64,7 @@ def test_one_logit_and_two_classes_match_the_closed_form(norm):
         assert found.x[~expected].equal(x[~expected])
         assert found.x[:4].equal(x[:4])
         delta = found.x - x
-        size = delta.abs().amax(1) if norm == "linf" else delta.norm(dim=1)
-        assert (size <= 0.2 + 1e-9).all()
+        assert (length(delta, norm) <= 0.2 + 1e-9).all()
         assert (~bernoulli.correct(linear(found.x), y)).equal(expected)
 
 
@@ -90,11 +89,11 @@ def test_books_add_up_and_go_from_cheap_to_dear():
         assert account.broken == found.by.count(account.attack)
         assert (account.passes > 0) == (account.tried > 0)
     assert clean + sum(a.broken for a in found.accounts) == int(found.success.sum())
-    passes = [stage.passes for stage in ensemble.stages(None)[:-1]]
+    passes = [stage.passes for stage in ensemble.stages("linf", None)[:-1]]
     assert passes == sorted(passes)
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_never_weaker_than_autoattack(norm):
     pyautoattack = pytest.importorskip("pyautoattack")
     flat, x, y = trained()
@@ -102,10 +101,10 @@ def test_never_weaker_than_autoattack(norm):
     ours = worst_case(model, x, y, 0.04, norm=norm)
     published = pyautoattack.AutoAttack(
         model,
-        # its Square needs wider images in l2
+        # its Square needs wider images in l2 and l1
         attacks=["apgd-ce", "apgd-t", "fab-t", *(["square"] if norm == "linf" else [])],
         version="custom",
-        norm={"linf": "Linf", "l2": "L2"}[norm],
+        norm={"linf": "Linf", "l2": "L2", "l1": "L1"}[norm],
         eps=0.04,
         seed=0,
     )
@@ -113,6 +112,7 @@ def test_never_weaker_than_autoattack(norm):
         attack.n_restarts, attack.n_iter = 1, 50
     published.apgd_targeted.n_target_classes = published.fab.n_target_classes = 3
     published.square.n_queries = 300
+    published.apgd.use_largereps = published.apgd_targeted.use_largereps = norm == "l1"
     z = published.run_standard_evaluation(x, y, batch_size=100)
     z = z[0] if isinstance(z, tuple) else z
     theirs = (model(z).argmax(1) != y).detach()
@@ -120,11 +120,12 @@ def test_never_weaker_than_autoattack(norm):
     assert ours.success.sum() >= theirs.sum()
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_never_weaker_than_foolbox(norm):
     foolbox = pytest.importorskip("foolbox")
     model, x, y = trained()
-    attack = {"linf": foolbox.attacks.LinfPGD, "l2": foolbox.attacks.L2PGD}[norm](steps=100)
+    kinds = {"linf": "LinfPGD", "l2": "L2PGD", "l1": "SparseL1DescentAttack"}
+    attack = getattr(foolbox.attacks, kinds[norm])(steps=100)
     theirs = attack(foolbox.PyTorchModel(model, bounds=(0, 1)), x, y, epsilons=[0.04])[2][0]
     ours = worst_case(model, x, y, 0.04, norm=norm)
     assert not (theirs & ~ours.success).any()
@@ -141,7 +142,9 @@ def test_what_an_attack_claims_is_verified(monkeypatch):
         z[2] = torch.nan
         return z, torch.ones(4, dtype=torch.bool)  # and the last is not broken
 
-    monkeypatch.setattr("vicinal.attacks.worst.stages", lambda twin: (Stage("liar", 1, liar),))
+    monkeypatch.setattr(
+        "vicinal.attacks.worst.stages", lambda norm, twin: (Stage("liar", 1, liar),)
+    )
     found = worst_case(lambda x: x @ THETA.abs(), x, y, 0.2, family=bernoulli)
     assert not found.success.any()
     assert found.refused == 4

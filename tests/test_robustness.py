@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from norms import NORMS, dual
 from vicinal.losses import bernoulli, gaussian
 from vicinal.robustness import accuracy_curve
 
@@ -14,12 +15,12 @@ def linear(x):
 
 
 @pytest.mark.parametrize("attack", ["fgsm", "pgd"])
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_curve_of_a_linear_model_is_the_distribution_of_its_margins(attack, norm):
     g = torch.Generator().manual_seed(0)
     x = torch.randn(200, 3, generator=g, dtype=torch.float64)
     y = (linear(x) + 0.3 * torch.randn(200, generator=g, dtype=torch.float64) > 0).long()
-    margins = (2 * y - 1) * linear(x) / (THETA.abs().sum() if norm == "linf" else THETA.norm())
+    margins = (2 * y - 1) * linear(x) / dual(THETA, norm)
     epsilons = [0.5, 0.0, 0.1]
     curve = accuracy_curve(
         linear, x, y, epsilons, attack=attack, norm=norm, bounds=None, family=bernoulli

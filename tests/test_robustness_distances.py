@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from norms import NORMS, dual
 from vicinal.losses import bernoulli, gaussian
 from vicinal.robustness.distances import minimal_distances, paired_accuracy
 
@@ -19,13 +20,12 @@ def linear(x):
     return x @ THETA
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_curve_of_a_linear_model_is_the_distribution_of_its_margins(norm):
     g = torch.Generator().manual_seed(0)
     x = torch.randn(300, 3, generator=g, dtype=torch.float64)
     y = (linear(x) + 0.3 * torch.randn(300, generator=g, dtype=torch.float64) > 0).long()
-    dual = THETA.abs().sum() if norm == "linf" else THETA.norm()
-    margins = ((2 * y - 1) * linear(x) / dual).clamp(min=0)
+    margins = ((2 * y - 1) * linear(x) / dual(THETA, norm)).clamp(min=0)
     found = minimal_distances(
         linear, x, y, norm=norm, bounds=None, family=bernoulli, check_at=[0.1, 0.4]
     )

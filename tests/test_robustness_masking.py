@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from norms import NORMS
 from vicinal.losses import bernoulli, gaussian
 from vicinal.robustness.masking import masking
 
@@ -38,7 +39,7 @@ def failed(found):
     return {name for name, sign in found.signs.items() if not sign.passed}
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_an_honest_model_passes(trained, norm):
     model, x, y = trained
     found = signs(model, x, y, norm=norm, twin=model)

@@ -9,7 +9,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-Norm = Literal["linf", "l2"]
+from vicinal.attacks.simplex import filled, shortened
+
+Norm = Literal["linf", "l2", "l1"]
+DUAL: dict[Norm, Norm] = {"linf": "l1", "l2": "l2", "l1": "linf"}
 Bounds = tuple[float | Tensor, float | Tensor] | None
 Size = float | Tensor
 """A radius in the units of x, or one per feature: then ‖(z - x)/eps‖ ≤ 1."""
@@ -37,19 +40,45 @@ class Ball:
     def project(self, z: Float[Tensor, "n *rest"]) -> Float[Tensor, "n *rest"]:
         """A point of the set near z: onto the ball, then clipped, which never leaves the ball.
 
-        (x lies in the box, so clipping brings every coordinate closer to it.)
+        (x lies in the box, so clipping brings every coordinate closer to it.) In linf and l1 it is
+        the nearest one.
         """
         if self.norm == "linf":
             return torch.clamp(z, *self._ends)
+        if self.norm == "l1":
+            return self.onto(z, torch.full_like(z.flatten(1)[:, 0], self.eps))
         delta = z - self.x if self._plain else torch.where(self.scale > 0, z - self.x, 0)
         longest = max(self.eps, torch.finfo(z.dtype).tiny)
         z = self.x + delta * (self.eps / self._length(delta).clamp(min=longest))
         return torch.clamp(z, self.low, self.high)
 
+    def onto(
+        self, z: Float[Tensor, "n *rest"], radius: Float[Tensor, " n"]
+    ) -> Float[Tensor, "n *rest"]:
+        """In l1: the nearest point of the box within a radius of its own for each example."""
+        delta = self._scaled(z - self.x)
+        length = shortened(delta.abs().flatten(1), self.room(self.x, delta), radius)
+        moved = self.x + delta.sign() * length.reshape(z.shape) * self.scale
+        return torch.clamp(moved, self.low, self.high)
+
+    def room(
+        self, z: Float[Tensor, "n *rest"], way: Float[Tensor, "n *rest"]
+    ) -> Float[Tensor, "n d"]:
+        """How far each coordinate of z can go that way in the box, in the unit of the feature."""
+        left = torch.where(way > 0, self.high - z, z - self.low).clamp(min=0)
+        if self._plain:
+            return left.flatten(1)
+        return torch.where(self.scale > 0, left / self.scale.clamp(min=1e-30), 0).flatten(1)
+
     def step(
         self, z: Float[Tensor, "n *rest"], gradient: Float[Tensor, "n *rest"], size: Size
     ) -> Float[Tensor, "n *rest"]:
-        """One steepest-ascent step of length `size` in the norm of the ball, projected."""
+        """One steepest-ascent step of length `size` in the norm of the ball, projected.
+
+        In l1 the steepest coordinates go first, each as far as the box lets it.
+        """
+        if self.norm == "l1":
+            return self.project(z + self._sparse(z, gradient, size))
         uphill = self.uphill(gradient)
         if isinstance(size, float):
             return self.project(torch.add(z, uphill, alpha=size))
@@ -66,13 +95,21 @@ class Ball:
         unit = scaled / _norm(scaled).clamp(min=torch.finfo(gradient.dtype).tiny)
         return unit if self._plain else unit * self.scale
 
+    def _sparse(self, z: Tensor, gradient: Tensor, size: Size) -> Tensor:
+        gain, way = (gradient * self.scale).abs().flatten(1), gradient.sign()
+        length = torch.as_tensor(size, dtype=z.dtype, device=z.device).flatten().expand(len(z))
+        moved = filled(gain, torch.ones_like(gain), self.room(z, way), length)
+        return way * moved.reshape(z.shape) * self.scale
+
     def random(self, rng: np.random.Generator) -> Float[Tensor, "n *rest"]:
         """A uniform draw from each ball, clipped to the box."""
         if self.norm == "linf":
             offset = rng.uniform(-1, 1, self.x.shape)
         else:
-            offset = rng.standard_normal(self.x.shape).reshape(len(self.x), -1)
-            offset /= np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-300)
+            # normal numbers have no direction in l2, Laplace's none among the faces of l1
+            draw, order = (rng.laplace, 1) if self.norm == "l1" else (rng.normal, 2)
+            offset = draw(size=self.x.shape).reshape(len(self.x), -1)
+            offset /= np.maximum(np.linalg.norm(offset, order, 1, keepdims=True), 1e-300)
             offset *= rng.random((len(offset), 1)) ** (1 / offset.shape[1])
             offset = offset.reshape(self.x.shape)
         drawn = torch.from_numpy(offset).to(self.x)
@@ -83,13 +120,14 @@ class Ball:
         delta = z - self.x
         fixed = ((self.scale == 0) & (delta != 0)).flatten(1).any(1)
         flat = self._scaled(delta).flatten(1)
-        length = flat.abs().amax(1) if self.norm == "linf" else _norm(flat)[:, 0]
-        return torch.where(fixed, torch.inf, length)
+        return torch.where(fixed, torch.inf, lengths(flat, self.norm))
 
     def holds(self, z: Float[Tensor, "n *rest"]) -> Tensor:
         """Whether each point is finite and lies in the set, but for rounding."""
         slack = 8 * torch.finfo(z.dtype).eps
         largest = self.x.abs().flatten(1).amax(1).clamp(min=1)
+        if self.norm == "l1":  # the rounding of all features adds up
+            largest = largest * self.x[0].numel() ** 0.5
         near = self.distance(z) <= self.eps * (1 + 64 * slack) + slack * largest
         inside = ((z >= self.low) & (z <= self.high)).flatten(1).all(1)
         return near & inside & torch.isfinite(z).flatten(1).all(1)
@@ -121,7 +159,7 @@ def ball(x: Float[Tensor, "n *rest"], eps: Size, norm: Norm, bounds: Bounds) -> 
         TypeError: if x does not hold numbers of 32 or 64 bits.
     """
     whole = space(x, norm, bounds)
-    # the widest coordinate in linf, the diagonal of the box in l2
+    # the widest coordinate in linf, the diagonal of the box in l2, all its sides in l1
     width = (whole.high - whole.low).expand(x.shape[1:])
     if isinstance(eps, Tensor) and eps.ndim:
         eps = _fitting("eps", eps.to(x), x)
@@ -134,7 +172,7 @@ def ball(x: Float[Tensor, "n *rest"], eps: Size, norm: Norm, bounds: Bounds) -> 
         scale = eps / largest if largest > 0 else torch.ones_like(eps)
         return replace(whole, eps=largest, scale=scale)
     eps = float(eps)
-    limit = float(width.max() if norm == "linf" else width.double().square().sum().sqrt())
+    limit = float(lengths(width.double().reshape(1, -1), norm))
     if not 0 <= eps <= limit or eps == torch.inf:
         raise ValueError(
             f"eps={eps} is not in [0, {limit:g}], the {norm} width of the input range. eps is in "
@@ -194,6 +232,13 @@ def _fitting(name: str, value: Tensor, x: Tensor) -> Tensor:
     return value
 
 
+def lengths(flat: Float[Tensor, "n d"], norm: Norm) -> Float[Tensor, " n"]:
+    """The norm of each row."""
+    if norm == "linf":
+        return flat.abs().amax(1)
+    found: Tensor = torch.linalg.vector_norm(flat, ord={"l1": 1, "l2": 2}[norm], dim=1)
+    return found
+
+
 def _norm(delta: Tensor) -> Tensor:
-    norms: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
-    return spread_out(norms, delta)
+    return spread_out(lengths(delta.flatten(1), "l2"), delta)

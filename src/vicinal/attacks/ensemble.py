@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from vicinal.attacks import apgd, fab, noise, square, transfer
-from vicinal.attacks.ball import Ball, spread_out
+from vicinal.attacks.ball import Ball, Norm, spread_out
 from vicinal.attacks.door import Function
 from vicinal.attacks.goal import Goal
 from vicinal.attacks.meter import Exhausted, Meter
@@ -20,6 +20,7 @@ from vicinal.attacks.progress import State, remember
 from vicinal.randomness import generator
 
 BATCH = 256  # examples attacked at once, which bounds the memory
+STARTS: dict[Norm, int] = {"linf": 1, "l2": 1, "l1": 5}  # as in the standard AutoAttack
 HOLDS, CLEAN, FIRST = -1, 1, 2  # in State.by: not broken, wrong without attack, the first stage
 
 Attack = Callable[[Function, Ball, Goal, np.random.Generator], tuple[Tensor, Tensor]]
@@ -42,13 +43,14 @@ class Stage:
     run: Attack
 
 
-def stages(twin: Function | None) -> tuple[Stage, ...]:
+def stages(norm: Norm, twin: Function | None) -> tuple[Stage, ...]:
     """The ensemble in the order of what an example broken costs, the cheapest first."""
+    starts, targets = STARTS[norm], apgd.TARGETS[norm]
     found = [
         Stage("noise", noise.DRAWS, lambda f, b, a, rng: noise.attack(f, b, a, noise.DRAWS, rng)),
         Stage("apgd", 2 * apgd.STEPS, _apgd("family", from_x=True)),
-        Stage("apgd restarted", 2 * apgd.STEPS, _apgd("family")),
-        Stage("apgd targeted", 2 * apgd.STEPS * apgd.TARGETS, _apgd("targeted")),
+        Stage("apgd restarted", 2 * apgd.STEPS * starts, _apgd("family", starts=starts)),
+        Stage("apgd targeted", 2 * apgd.STEPS * targets, _apgd("targeted")),
         Stage("fab", 2 * fab.STEPS * fab.TARGETS, _fab),
         Stage("square", square.QUERIES, _square),
     ]
@@ -58,8 +60,18 @@ def stages(twin: Function | None) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def _apgd(loss: apgd.Ascent, *, from_x: bool = False) -> Attack:
-    return lambda f, b, a, rng: apgd.attack(f, b, a, apgd.STEPS, loss, None if from_x else rng)
+def _apgd(loss: apgd.Ascent, *, from_x: bool = False, starts: int = 1) -> Attack:
+    def attack(f: Function, b: Ball, a: Goal, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        found, broken = b.x.clone(), torch.zeros(len(b.x), dtype=torch.bool, device=b.x.device)
+        for _ in range(starts):
+            left = (~broken).nonzero()[:, 0]
+            if not len(left):
+                break
+            start = None if from_x else rng
+            found[left], broken[left] = apgd.attack(f, b[left], a[left], apgd.STEPS, loss, start)
+        return found, broken
+
+    return attack
 
 
 def _fab(f: Function, b: Ball, a: Goal, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from vicinal.attacks.ball import Ball, Bounds, Norm, space, spread_out
 from vicinal.attacks.door import Function, entered, slope
 from vicinal.attacks.goal import Goal, goal
 from vicinal.attacks.nearest import Nearest, keep, polish, start
+from vicinal.attacks.simplex import filled
 from vicinal.forward import Model
 from vicinal.losses import Family, categorical
 
@@ -38,7 +39,7 @@ def fab(
         model: maps x to outputs of the family; attacked in eval mode and left as it was.
         x: inputs within bounds.
         y: targets of the family.
-        norm: "linf" or "l2", of the distance.
+        norm: "linf", "l2" or "l1", of the distance.
         bounds: (low, high) of valid inputs, or None.
         steps: gradient steps for each target.
         scale: unit of each feature, in which the distance is measured; 0 fixes a feature.
@@ -152,18 +153,19 @@ def onto_plane(
     """The shortest d for which margin + <gradient, d> = 0 with z + d in the box.
 
     With weights a = |gradient| scaled and room u left in the direction needed, the coordinates
-    of d are min(t b, u), b = a in l2 and 1 in linf; t solves Σ a min(t b, u) = |margin|. Where the
-    box is too small every coordinate goes to its end.
+    of d are min(t b, u), b = a in l2 and 1 in linf; t solves Σ a min(t b, u) = |margin|. In l1 the
+    coordinates of largest a are filled first. Where the box is too small every coordinate goes to
+    its end.
     """
     up = -torch.sign(gradient) * spread_out(margin.sign(), gradient)
-    a = (gradient.abs() * space.scale).flatten(1)
-    unit = space.scale.expand_as(gradient)
-    room = torch.where(up > 0, space.high - z, z - space.low).clamp(min=0)
-    u = torch.where(unit > 0, room / unit.clamp(min=1e-30), 0).flatten(1)
-    b = a if space.norm == "l2" else (a > 0).to(a)
-    t = _multiplier(a, b, u, margin.abs())
-    length = torch.minimum(t[:, None] * b, torch.where(a > 0, u, 0))
-    return up * (length.reshape(gradient.shape) * unit)
+    a, u = (gradient.abs() * space.scale).flatten(1), space.room(z, up)
+    if space.norm == "l1":
+        length = filled(a, a, u, margin.abs())
+    else:
+        b = a if space.norm == "l2" else (a > 0).to(a)
+        t = _multiplier(a, b, u, margin.abs())
+        length = torch.minimum(t[:, None] * b, torch.where(a > 0, u, 0))
+    return up * (length.reshape(gradient.shape) * space.scale)
 
 
 def _multiplier(a: Tensor, b: Tensor, u: Tensor, amount: Tensor) -> Float[Tensor, " n"]:

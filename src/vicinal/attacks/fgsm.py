@@ -31,7 +31,7 @@ def fgsm(
         x: inputs within bounds.
         y: targets of the family.
         eps: radius of the ball, in the units of x, or one per feature; 0 gives x back.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         bounds: (low, high) of valid inputs, numbers or tensors that broadcast against one
             example; None for no bounds.
         family: the loss that is maximised.

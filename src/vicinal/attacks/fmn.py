@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.attacks.ball import Ball, Bounds, Norm, space, spread_out
+from vicinal.attacks.ball import DUAL, Ball, Bounds, Norm, lengths, space, spread_out
 from vicinal.attacks.door import Function, entered, slope
 from vicinal.attacks.fab import check_steps
 from vicinal.attacks.goal import Goal, goal
@@ -41,7 +41,7 @@ def fmn(
         model: maps x to outputs of the family; attacked in eval mode and left as it was.
         x: inputs within bounds.
         y: targets of the family.
-        norm: "linf" or "l2", of the distance.
+        norm: "linf", "l2" or "l1", of the distance.
         bounds: (low, high) of valid inputs, or None.
         steps: gradient steps.
         scale: unit of each feature, in which the distance is measured; 0 fixes a feature.
@@ -102,13 +102,14 @@ def _annealed(ends: tuple[float, float], progress: float) -> float:
 
 
 def _dual_length(gradient: Tensor, norm: Norm, wide: Tensor | None = None) -> Tensor:
-    flat = gradient.flatten(1)
-    length = flat.abs().sum(1) if norm == "linf" else flat.norm(dim=1)
+    length = lengths(gradient.flatten(1), DUAL[norm])
     return length if wide is None else spread_out(length.clamp(min=1e-30), wide)
 
 
 def _onto(part: Ball, z: Float[Tensor, "n *rest"], radius: Float[Tensor, " n"]) -> Tensor:
     """Onto balls of one radius per example, then into the box."""
+    if part.norm == "l1":
+        return part.onto(z, radius.nan_to_num(posinf=1e30))
     delta = z - part.x
     if part.norm == "linf":
         reach = spread_out(radius.nan_to_num(posinf=1e30), z) * part.scale

@@ -35,7 +35,7 @@ def noise(
         x: inputs within bounds.
         y: targets of the family.
         eps: radius of the ball, in the units of x, or one per feature; 0 gives x back.
-        norm: "linf" or "l2"; half of the points are drawn at the full radius.
+        norm: "linf", "l2" or "l1"; half of the points are drawn at the full radius.
         bounds: (low, high) of valid inputs, or None.
         draws: points that are tried for each example.
         family: the loss.

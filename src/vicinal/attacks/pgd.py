@@ -37,7 +37,7 @@ def pgd(
         x: inputs within bounds.
         y: targets of the family.
         eps: radius of the ball, in the units of x, or one per feature; 0 gives x back.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         bounds: (low, high) of valid inputs, numbers or tensors that broadcast against one
             example; None for no bounds.
         steps: number of gradient steps, at least 1.

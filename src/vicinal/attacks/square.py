@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from vicinal.attacks.ball import Ball, Bounds, Norm, Size, ball, spread_out
+from vicinal.attacks.ball import Ball, Bounds, Norm, Size, ball, lengths, spread_out
 from vicinal.attacks.door import Function, entered
 from vicinal.attacks.goal import Goal, goal
 from vicinal.forward import Model
@@ -37,8 +37,8 @@ def square(
     """Random search: change a patch to the edge of the ball, keep it if the margin grew.
 
     Images (n, c, h, w) get square patches that shrink as the search goes on; anything else gets
-    random subsets of features of the same size. In l2 the length that one patch gives up goes
-    to another. It needs outputs only, so masked gradients do not hinder it. An example that is
+    random subsets of features of the same size. In l2 and l1 the length that one patch gives up
+    goes to another. It needs outputs only, so masked gradients do not hinder it. An example that is
     broken leaves the batch at once.
 
     Args:
@@ -46,7 +46,7 @@ def square(
         x: inputs within bounds.
         y: targets of the family.
         eps: radius of the ball, in the units of x, or one per feature; 0 gives x back.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         bounds: (low, high) of valid inputs, or None.
         queries: forward passes for each example, at least 1.
         family: decides what is broken and the margin.
@@ -62,7 +62,7 @@ def square(
 
     Source:
         Andriushchenko, Croce, Flammarion, Hein (2020), arXiv:1912.00049, algorithms 1 to 3, with
-        p = 0.8; there for images only.
+        p = 0.8; there for images only. In l1 as in Croce and Hein (2021), arXiv:2103.01208.
     """
     if not queries >= 1:
         raise ValueError(f"queries must be at least 1, got {queries}.")
@@ -82,7 +82,8 @@ def attack(
     won, margin = aim.broken(outputs), aim.margin(outputs)
     alive = (~won).nonzero()[:, 0]
     part, left, margin, z = within[alive], aim[alive], margin[alive], within.x[alive]
-    patch = _squares(within.x, rng) if within.x.ndim == 4 else _subsets(within.x, rng)
+    draw = _squares if within.x.ndim == 4 else _subsets
+    patch = draw(within.x, within.norm, rng)
     for query in range(queries):
         if not len(alive):
             break
@@ -130,19 +131,16 @@ def _proposal(
 
 def _exchange(within: Ball, z: Tensor, share: float, patch: Patch) -> Tensor:
     """Empty one patch and give its length, and what the ball has to spare, to another."""
+    norm, power = within.norm, 1 if within.norm == "l1" else 2
     first, pattern = patch(len(z), share)
     second, _ = patch(len(z), share)
     delta = torch.where(within.scale > 0, (z - within.x) / within.scale.clamp(min=1e-30), 0)
-    spare = (within.eps**2 - _square_length(delta)).clamp(min=0)
-    budget = (spare + _square_length(delta * (first | second))).sqrt()
-    old = delta * first
-    old = old / _square_length(old).sqrt().clamp(min=1e-12)
-    new = (pattern() + old) * first
-    new = new / _square_length(new).sqrt().clamp(min=1e-12) * budget
+    spare = (within.eps**power - _length(delta, norm) ** power).clamp(min=0)
+    budget = (spare + _length(delta * (first | second), norm) ** power) ** (1 / power)
+    new = _unit((pattern() + _unit(delta * first, norm)) * first, norm) * budget
     delta = torch.where(first, new, torch.where(second, 0, delta))
     # clipping to the box has left the sphere; what lies within is stretched to it again
-    delta = delta * (within.eps / _square_length(delta).sqrt().clamp(min=1e-12))
-    return within.project(within.x + delta * within.scale)
+    return within.project(within.x + _unit(delta, norm) * (within.eps * within.scale))
 
 
 def _stripes(within: Ball, rng: np.random.Generator) -> Tensor:
@@ -154,14 +152,13 @@ def _stripes(within: Ball, rng: np.random.Generator) -> Tensor:
 
 
 def _tiles(within: Ball, patch: Patch) -> Tensor:
-    """The start in l2: a sum of patterns at random places, scaled to the sphere."""
+    """The start in l2 and l1: a sum of patterns at random places, scaled to the sphere."""
     delta = sum(patch(len(within.x), 0.05)[1]() for _ in range(25))
-    delta = torch.as_tensor(delta).to(within.x)
-    delta = delta * (within.eps / _square_length(delta).sqrt().clamp(min=1e-12))
-    return within.project(within.x + delta * within.scale)
+    delta = _unit(torch.as_tensor(delta).to(within.x), within.norm)
+    return within.project(within.x + delta * (within.eps * within.scale))
 
 
-def _squares(x: Tensor, rng: np.random.Generator) -> Patch:
+def _squares(x: Tensor, norm: Norm, rng: np.random.Generator) -> Patch:
     _, channels, height, width = x.shape
 
     def patch(count: int, share: float) -> tuple[Tensor, Callable[[], Tensor]]:
@@ -175,14 +172,15 @@ def _squares(x: Tensor, rng: np.random.Generator) -> Patch:
             turned = rng.random((count, 1, 1, 1)) < 0.5
             along, across = np.where(turned, column, row), np.where(turned, row, column)
             signs = rng.choice((-1.0, 1.0), size=(count, channels, 1, 1))
-            return _unit(torch.from_numpy(_bump(along, across, side) * inside * signs).to(x))
+            bump = _bump(along, across, side, 4 if norm == "l1" else 2)
+            return _unit(torch.from_numpy(bump * inside * signs).to(x), norm)
 
         return torch.from_numpy(inside).to(x.device), pattern
 
     return patch
 
 
-def _bump(along: np.ndarray, across: np.ndarray, side: int) -> np.ndarray:
+def _bump(along: np.ndarray, across: np.ndarray, side: int, power: int) -> np.ndarray:
     """Heights that fall with the distance from the middle of each half, the second negative."""
     half = max(side // 2, 1)
     second = along >= half
@@ -191,11 +189,11 @@ def _bump(along: np.ndarray, across: np.ndarray, side: int) -> np.ndarray:
     ring = np.maximum(
         np.abs(depth - (length - 1) / 2) / length, np.abs(across - (side - 1) / 2) / side
     )
-    height = 1 / (1 + side * ring) ** 2
+    height = 1 / (1 + side * ring) ** power
     return np.asarray(np.where(second & (side > 1), -height, height))
 
 
-def _subsets(x: Tensor, rng: np.random.Generator) -> Patch:
+def _subsets(x: Tensor, norm: Norm, rng: np.random.Generator) -> Patch:
     features = x[0].numel()
 
     def patch(count: int, share: float) -> tuple[Tensor, Callable[[], Tensor]]:
@@ -205,7 +203,7 @@ def _subsets(x: Tensor, rng: np.random.Generator) -> Patch:
 
         def pattern() -> Tensor:
             signs = rng.choice((-1.0, 1.0), size=inside.shape)
-            return _unit(torch.from_numpy(signs * inside).to(x))
+            return _unit(torch.from_numpy(signs * inside).to(x), norm)
 
         return torch.from_numpy(inside).to(x.device), pattern
 
@@ -225,9 +223,10 @@ def _signs(shape: tuple[int, ...] | list[int], rng: np.random.Generator, like: T
     return torch.from_numpy(rng.integers(2, size=tuple(shape)) * 2.0 - 1).to(like)
 
 
-def _square_length(delta: Tensor) -> Tensor:
-    return spread_out(delta.flatten(1).square().sum(1), delta)
+def _length(delta: Tensor, norm: Norm) -> Tensor:
+    return spread_out(lengths(delta.flatten(1), norm), delta)
 
 
-def _unit(pattern: Tensor) -> Tensor:
-    return pattern / _square_length(pattern).sqrt().clamp(min=1e-12)
+def _unit(delta: Tensor, norm: Norm) -> Tensor:
+    """Of length 1; what is 0 stays 0."""
+    return delta / _length(delta, norm).clamp(min=1e-12)

@@ -40,7 +40,7 @@ def transfer(
         x: inputs within bounds.
         y: targets of the family.
         eps: radius of the ball, in the units of x, or one per feature; 0 gives x back.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         bounds: (low, high) of valid inputs, or None.
         family: the loss.
         tolerance: deviation that breaks an example of a family without classes.

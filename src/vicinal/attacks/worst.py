@@ -112,7 +112,7 @@ def worst_case(
         x: inputs within bounds.
         y: targets of the family.
         eps: radius of the ball, in the units of x, or one per feature.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         bounds: (low, high) of valid inputs, numbers or tensors that broadcast against one
             example; None for no bounds.
         family: the loss.
@@ -157,7 +157,7 @@ def worst_case(
             check_targets(raw, x, y, family)
         random = is_random(raw, x)
         f = check(raw, x, y, family, random=random)
-        run = Run(f, within, aim, meter, stages(None if twin is None else other))
+        run = Run(f, within, aim, meter, stages(norm, None if twin is None else other))
         seed = 0 if rng is None else int(rng.integers(2**62))
         state = recall(resume, run.name(), run.probe(random), x, seed)
         complete = run.through(state, resume, progress or (lambda share, left: None))

@@ -64,7 +64,7 @@ def accuracy_curve(
         y: class ids.
         epsilons: radii in the units of x; taken in increasing order, 0 is the clean accuracy.
         attack: "pgd", with `steps`, or "fgsm", one step.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         bounds: (low, high) of valid inputs, or None.
         steps: of PGD.
         family: categorical or bernoulli.

@@ -117,7 +117,7 @@ def minimal_distances(
         model: maps x to outputs of the family; attacked in eval mode and left as it was.
         x: inputs within bounds.
         y: targets of the family.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         bounds: (low, high) of valid inputs, or None.
         scale: unit of each feature, in which distances are measured; 0 fixes a feature.
         family: decides what is broken.

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vicinal.attacks.ball import DUAL, Norm, lengths
 from vicinal.forward import Model, check_family, check_targets, unchanged
 from vicinal.laws import Law
 from vicinal.losses import Family, bernoulli, categorical
@@ -25,7 +26,7 @@ def linear_adversarial_loss(
     radius: float | Tensor,
     family: Family = bernoulli,
     *,
-    norm: str = "l2",
+    norm: Norm = "l2",
 ) -> Float[Tensor, " n"]:
     """The exact adversarial loss of a model affine in its input, without bounds.
 
@@ -38,7 +39,7 @@ def linear_adversarial_loss(
         y: targets of the family.
         radius: η in the units of x, one number or one for each example.
         family: bernoulli, gaussian or poisson.
-        norm: "l2" or "linf", of the ball.
+        norm: "l2", "linf" or "l1", of the ball.
 
     Returns:
         Shape (n,), in nats, float64.
@@ -58,14 +59,14 @@ def linear_adversarial_loss(
             "the exact adversarial loss is known for one output; pass a model with one logit and "
             "family=bernoulli. For several classes attack the model: vicinal.apgd."
         )
-    if norm not in ("l2", "linf"):
-        raise ValueError(f"norm must be 'l2' or 'linf', got {norm!r}.")
+    if norm not in DUAL:
+        raise ValueError(f"norm must be one of {', '.join(DUAL)}, got {norm!r}.")
     eta = checked_radii(radius, x)
     with torch.no_grad(), unchanged(model) as f:
         check_targets(f, x, y, family)
         _only_affine(f, x)
         logits, gradient = logits_and_gradients(f, x)
-    dual = gradient.norm(dim=1) if norm == "l2" else gradient.abs().sum(1)
+    dual = lengths(gradient, DUAL[norm])
     y = y.double() if y.is_floating_point() else y
     return torch.maximum(family(logits - eta * dual, y), family(logits + eta * dual, y))
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from vicinal.attacks import apgd, noise, pgd, square, transfer
-from vicinal.attacks.ball import Ball, Bounds, Norm, Size, ball
+from vicinal.attacks.ball import Ball, Bounds, Norm, Size, ball, lengths
 from vicinal.attacks.door import Function, check, is_random, slope
 from vicinal.attacks.fab import check_steps
 from vicinal.attacks.goal import Goal, goal
@@ -96,7 +96,7 @@ def masking(
         x: inputs within bounds; some hundred are enough.
         y: targets of the family.
         eps: radius of the ball, in the units of x, or one per feature; positive.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         bounds: (low, high) of valid inputs, or None.
         family: the loss.
         tolerance: deviation that breaks an example; needed for families without classes.
@@ -240,7 +240,7 @@ def _huge(case: Case) -> Sign:
     if not torch.isfinite(width).all():
         width = (within.x.amax(0) - within.x.amin(0)).clamp(min=4 * within.eps)
     unit = torch.where(within.scale > 0, width / within.scale.clamp(min=1e-30), 0).double()
-    far = float(unit.max() if within.norm == "linf" else unit.square().sum().sqrt())
+    far = float(lengths(unit.reshape(1, -1), within.norm))
     part = replace(within, eps=far)
     broken = pgd.ascend(case.f, part, part.x, case.aim, 100).wrong
     left = (~broken).nonzero()[:, 0]
