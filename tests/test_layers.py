@@ -8,8 +8,10 @@ import vicinal
 ROOT = Path(vicinal.__file__).parent
 LAYERS = [  # a module may import only from lines above its own; a package counts as one module
     {"randomness", "statistics", "store", "laws", "losses", "pictures"},
-    {"forward"},
+    {"forward", "checkpoints"},
+    {"processes"},
     {"mixing", "derivatives"},
+    {"stack"},
     {"taylor", "attacks", "calibration"},
     {"pairs", "expansions"},
     {"risk"},
@@ -20,6 +22,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"training"},
     {"measurement"},
     {"runs"},
+    {"groups"},
     {"study"},
     {"report"},
     {"cli"},

@@ -16,10 +16,10 @@ from torch.utils.data.distributed import DistributedSampler
 
 from vicinal.laws import Beta, Fixed
 from vicinal.losses import categorical
+from vicinal.processes import Place
 from vicinal.risk import vicinal_risk
 from vicinal.stream.batches import Walk
 from vicinal.stream.expand import expand_stream
-from vicinal.stream.processes import Place
 from vicinal.stream.reservoir import Pool, summary
 from vicinal.stream.risk import risk_stream
 from vicinal.taylor import expand

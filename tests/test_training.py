@@ -1,6 +1,10 @@
 """Training: a plain reference loop, and runs that are killed and resumed."""
 
+import errno
 import math
+import os
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,13 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vicinal import checkpoints
 from vicinal.losses import categorical
 from vicinal.mixing.choice import During
 from vicinal.mixing.mixup import Mixup
 from vicinal.randomness import draw_generator, generator
-from vicinal.training import Diverged, Schedule, train
+from vicinal.store import write_bytes
+from vicinal.training import Member, Schedule, train
 
-SCHEDULE = Schedule(epochs=4, batch_size=7, learning_rate=0.1, weight_decay=1e-3, seed=3)
+SCHEDULE = Schedule(epochs=4, batch_size=7, learning_rate=0.1, weight_decay=1e-3)
 
 
 def data():
@@ -28,21 +34,16 @@ def network():
         return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.2), nn.GELU(), nn.Linear(8, 2))
 
 
-def run(path, strategy=None, model=None, schedule=SCHEDULE, evaluate=lambda epoch: {}):
-    model = model or network()
-    x, y = data()
-    history = train(
-        model,
-        strategy,
-        x,
-        y,
-        categorical,
-        schedule,
-        evaluate=evaluate,
-        checkpoint=path,
-        progress=lambda: None,
+def member(name="run", strategy=None, model=None, seed=3, evaluate=lambda epoch: {}):
+    return Member(name, network() if model is None else model, strategy, *data(), seed, evaluate)
+
+
+def run(path, strategy=None, model=None, schedule=SCHEDULE, every=0.0, **options):
+    one = member(strategy=strategy, model=model, **options)
+    (trained,) = train(
+        [one], categorical, schedule, checkpoint=path, progress=lambda: None, every=every
     )
-    return model, history
+    return one.model, trained.history
 
 
 def test_is_adamw_on_mixed_batches(tmp_path):
@@ -117,11 +118,87 @@ def test_a_killed_run_resumes_and_ends_with_equal_numbers(tmp_path, after):
         assert a.equal(b)
 
 
+class Stops:
+    """Mixup that raises at its k-th draw."""
+
+    def __init__(self, k):
+        self.left = k
+
+    def __call__(self, x, y, rng):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return Mixup(0.5)(x, y, rng)
+
+
+@pytest.mark.parametrize("at", [1, 4, 5])
+def test_a_run_killed_within_an_epoch_goes_on_from_its_step(tmp_path, at):
+    """Three steps an epoch: in the first epoch, and early and late in the second."""
+    whole, history = run(tmp_path / "whole", Mixup(0.5))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "c", Stops(at))
+    left = Stops(12 - at)  # not one draw more
+    resumed, again = run(tmp_path / "c", left)
+    assert left.left == 0
+    assert again == history
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert a.equal(b)
+
+
+def test_checkpoints_keep_their_distance_whatever_the_clock_does(tmp_path, monkeypatch):
+    """The clock of the wall jumps back an hour at every look; the other one goes on."""
+    saved, now = [], iter(range(10**6))
+    monkeypatch.setattr(time, "time", lambda: -3600.0 * next(now))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+    original = checkpoints.save
+    monkeypatch.setattr(
+        checkpoints, "save", lambda path, content: saved.append(1) or original(path, content)
+    )
+    _, history = run(tmp_path / "c", every=5.0)  # one look at each of 12 steps, one at each save
+    assert len(history) == 4
+    assert len(saved) == 12 // 5 + 1
+
+
+@pytest.mark.parametrize("moment", ["open", "fsync", "replace"])
+def test_a_full_disk_is_told_and_the_checkpoint_before_stays(tmp_path, monkeypatch, moment):
+    """Whatever fails, there is one whole checkpoint, nothing half written, and training ends."""
+    path = tmp_path / "c"
+    with pytest.raises(KeyboardInterrupt):
+        run(path, Stops(2))
+    before = path.read_bytes()
+
+    original = Path.open
+
+    def full(*arguments, mode="wb", **options):
+        if mode == "rb":
+            return original(*arguments, mode=mode, **options)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    _, history = run(tmp_path / "whole", Mixup(0.5))
+    with monkeypatch.context() as patch:
+        patch.setattr(*((Path, "open") if moment == "open" else (os, moment)), full)
+        with pytest.warns(UserWarning, match="could not be written .No space left on device."):
+            _, again = run(path, Mixup(0.5))
+    assert again == history
+    assert path.read_bytes() == before
+    assert {file.name for file in tmp_path.iterdir()} == {"c", "whole"}
+    assert run(path, Mixup(0.5))[1] == history  # from that checkpoint
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_writer_that_finds_no_space_leaves_nothing_behind(tmp_path, monkeypatch):
+    """A real device that is full: the write itself is accepted, what it fails in is the flush."""
+    original = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, mode: original(Path("/dev/full"), mode))
+    with pytest.raises(OSError, match="No space left"):
+        write_bytes(tmp_path / "c", b"content")
+
+
 @pytest.mark.parametrize("damage", [b"", b"garbage", None])
 def test_a_damaged_checkpoint_is_set_aside(tmp_path, damage):
     _, history = run(tmp_path / "whole")
     path = tmp_path / "c"
-    run(path, schedule=Schedule(2, 7, 0.1, 1e-3, 3))
+    run(path, schedule=Schedule(2, 7, 0.1, 1e-3))
     path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
     with pytest.warns(UserWarning, match="could not be read"):
         _, again = run(path)
@@ -131,7 +208,7 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path, damage):
 
 def test_a_checkpoint_that_fits_half_leaves_no_trace(tmp_path):
     path = tmp_path / "c"
-    run(path, schedule=Schedule(1, 7, 0.1, 1e-3, 3))
+    run(path, schedule=Schedule(1, 7, 0.1, 1e-3))
     state = torch.load(path, weights_only=True)
     state["optimiser"] = {"nonsense": 1}
     torch.save(state, path)
@@ -141,12 +218,14 @@ def test_a_checkpoint_that_fits_half_leaves_no_trace(tmp_path):
     assert all(a.equal(b) for a, b in zip(model.parameters(), whole.parameters(), strict=True))
 
 
-def test_a_loss_that_is_no_number_is_told_with_its_epoch(tmp_path):
-    with pytest.raises(Diverged) as caught:
-        run(tmp_path / "c", schedule=Schedule(4, 7, 1e30, 0.0, 3))
-    assert caught.value.epoch >= 1
-    assert len(caught.value.history) == caught.value.epoch - 1
-    assert all(math.isfinite(row["objective"]) for row in caught.value.history)
+def test_a_loss_that_is_no_number_ends_the_history_before_its_epoch(tmp_path):
+    (trained,) = train(
+        [member()], categorical, Schedule(4, 7, 1e30, 0.0), checkpoint=tmp_path / "c",
+        progress=lambda: None,
+    )  # fmt: skip
+    assert trained.failed is not None
+    assert len(trained.history) == trained.failed - 1
+    assert all(math.isfinite(row["objective"]) for row in trained.history)
 
 
 def test_global_randomness_is_left_alone(tmp_path):

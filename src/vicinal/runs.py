@@ -14,12 +14,18 @@ import numpy as np
 import torch
 
 from vicinal import store
-from vicinal.data import load
+from vicinal.data import Split, load
 from vicinal.measurement import MEASURES, evaluation, explain, measure
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.model_files import build_model
-from vicinal.training import Diverged, Schedule, train
+from vicinal.processes import agreed, place, spread
+from vicinal.training import Member, Precision, Schedule, Trained, train
+
+Strategies = Mapping[str, Strategy | During | None]
+"""Strategies by the name of the method."""
+Say = Callable[[str], None]
+Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -35,31 +41,89 @@ class Configuration:
     epochs: int
     train_size: int
     batch_size: int
+    parts: int
     learning_rate: float
     weight_decay: float
+    precision: Precision
     explain_every: int
     version: str
+
+    @property
+    def name(self) -> str:
+        """The name of the run in the store."""
+        return store.name_of(asdict(self))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Runs to train together, and the names of those that are to be measured."""
+
+    group: tuple[Configuration, ...]
+    strategies: Strategies
+    folder: Path
+    wanted: frozenset[str]
 
 
 def records(
     group: Sequence[Configuration],
-    strategies: Mapping[str, Strategy | During | None],
+    strategies: Strategies,
     folder: Path,
     *,
-    advance: Callable[[int], None],
-    say: Callable[[str], None],
+    advance: Advance,
+    say: Say,
 ) -> list[store.Record]:
-    """The records of a group of runs, those that are not stored yet by running them.
+    """The records of runs that are trained together, those that are not stored yet by running them.
+
+    If one is missing, all are trained again and only that one is measured: so its numbers do not
+    depend on what was stored.
 
     Args:
-        group: what to run.
+        group: what to run; one of `groups`.
         strategies: by the name of the method.
         folder: where records and checkpoints are.
         advance: told how many units of progress were done; a run has epochs + MEASURES.
         say: told what the user should know, a sentence at a time.
     """
-    with _one_thread():
-        return [_record(run, strategies[run.method], folder, advance, say) for run in group]
+    found = {run.name: _stored(folder / f"{run.name}.json", say) for run in group}
+    missing = frozenset(name for name, record in found.items() if record is None)
+    advance(sum(run.epochs + MEASURES for run in group if run.name not in missing))
+    if missing:
+        methods = {run.method: strategies[run.method] for run in group}
+        job = agreed(_Job(tuple(group), methods, folder, missing))
+        for record in _fresh(job, advance, say):
+            store.save(folder, record)
+            found[record["name"]] = record
+    _checkpoint(group, folder).unlink(missing_ok=True)
+    return [record for record in found.values() if record is not None]
+
+
+def follow() -> None:
+    """Share what the first process does in `records`, until it ends that with `dismiss`."""
+    while (job := agreed(None)) is not None:
+        for _ in _fresh(job, lambda units: None, lambda sentence: None):
+            pass
+
+
+def dismiss() -> None:
+    """End `follow` in the other processes."""
+    agreed(None)
+
+
+def _stored(path: Path, say: Say) -> store.Record | None:
+    try:
+        return store.read(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        aside = store.set_aside(path)
+        say(f"{path.name} could not be read ({error}); set aside as {aside.name}, running again.")
+        return None
+
+
+def _checkpoint(group: Sequence[Configuration], folder: Path) -> Path:
+    names = [run.name for run in group]
+    name = names[0] if len(names) == 1 else store.name_of({"together": names})
+    return folder / f"{name}.checkpoint"
 
 
 @contextmanager
@@ -77,56 +141,95 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _record(
-    run: Configuration,
-    strategy: Strategy | During | None,
-    folder: Path,
-    advance: Callable[[int], None],
-    say: Callable[[str], None],
-) -> store.Record:
-    """The stored record of a run, or that of running it."""
-    path = folder / f"{store.name_of(asdict(run))}.json"
-    record = _stored(path, say)
-    if record is not None:
-        advance(run.epochs + MEASURES)
-        return record
+@contextmanager
+def _told(say: Say, who: str) -> Iterator[None]:
+    """Say what was warned of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        record = _run(run, strategy, folder, advance)
+        yield
     for warning in caught:
-        say(f"{run.method}, seed {run.seed}: {warning.message}")
-    store.save(folder, record)
-    path.with_suffix(".checkpoint").unlink(missing_ok=True)
-    return record
+        say(f"{who}: {warning.message}")
 
 
-def _stored(path: Path, say: Callable[[str], None]) -> store.Record | None:
-    try:
-        return store.read(path)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        aside = store.set_aside(path)
-        say(f"{path.name} could not be read ({error}); set aside as {aside.name}, running again.")
-        return None
+def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Record]:
+    """Train a group, and measure those of it that are wanted; all processes do this together."""
+    first, wanted = job.group[0], len(job.wanted)
+    splits = {run.seed: _split(run) for run in job.group}
+    members = [_member(run, job.strategies[run.method], splits[run.seed]) for run in job.group]
+    left = first.epochs
+
+    def epoch() -> None:
+        nonlocal left
+        left -= 1
+        advance(wanted)
+
+    with _one_thread():
+        started = time.perf_counter()
+        with _told(say, f"{first.method}, seed {first.seed}" + ", …" * (len(members) > 1)):
+            trained = train(
+                members,
+                splits[first.seed].family,
+                _schedule(first),
+                checkpoint=_checkpoint(job.group, job.folder),
+                progress=epoch,
+            )
+        seconds = (time.perf_counter() - started) / len(members)
+        advance(left * wanted)  # of members that have all failed before the end
+        ended = [
+            _Ended(run, member.model, splits[run.seed], one, seconds, len(members))
+            for run, member, one in zip(job.group, members, trained, strict=True)
+            if run.name in job.wanted
+        ]
+        processes = place().processes
+        for k in range(0, len(ended), processes):
+            for record, sentences in spread(_record, ended[k : k + processes]):
+                for sentence in sentences:
+                    say(sentence)
+                advance(MEASURES)
+                yield record
 
 
-def _run(
-    run: Configuration,
-    strategy: Strategy | During | None,
-    folder: Path,
-    advance: Callable[[int], None],
-) -> store.Record:
-    name = store.name_of(asdict(run))
-    split = load(run.data, run.seed, run.train_size, target=run.target)
+def _split(run: Configuration) -> Split:
+    return load(run.data, run.seed, run.train_size, target=run.target)
+
+
+def _member(run: Configuration, strategy: Strategy | During | None, split: Split) -> Member:
     model = build_model(run.model, split, run.seed)
-    # the same for all methods of a seed, and runs of a seed follow one another
-    start = _explain_start(run.data, run.target, run.model, run.seed, run.train_size)
+    evaluate = evaluation(model, split, run.seed, run.explain_every)
+    return Member(run.name, model, strategy, split.train.x, split.train.y, run.seed, evaluate)
+
+
+def _schedule(run: Configuration) -> Schedule:
+    return Schedule(
+        run.epochs,
+        run.batch_size,
+        run.learning_rate,
+        run.weight_decay,
+        run.parts,
+        run.precision,
+    )
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A run whose training has ended, and how many were trained together in how many seconds."""
+
+    run: Configuration
+    model: torch.nn.Module
+    split: Split
+    trained: Trained
+    seconds: float
+    together: int
+
+
+def _record(ended: _Ended) -> tuple[store.Record, list[str]]:
+    """The record of a run, by measuring it, and what the user should know."""
+    run, split, trained = ended.run, ended.split, ended.trained
     record: store.Record = {
         "format": store.FORMAT,
-        "name": name,
+        "name": run.name,
         "configuration": asdict(run),
-        "environment": _environment(),
+        "environment": _environment() | {"trained_together": ended.together},
         "data": {
             "examples": {p: len(getattr(split, p)) for p in ("train", "validation", "test")},
             "classes": split.classes,
@@ -136,30 +239,23 @@ def _run(
             "labels": list(split.labels),
         },
     }
+    if trained.failed is not None:
+        reason = f"the training loss was not finite in epoch {trained.failed}"
+        failure = {"epoch": trained.failed, "reason": reason}
+        seconds = {"training": ended.seconds, "measuring": 0.0}
+        record |= {"status": "failed", "failure": failure, "history": trained.history}
+        return store.plain(record | {"measured": None, "seconds": seconds}), []
+    said: list[str] = []
     started = time.perf_counter()
-    try:
-        history = train(
-            model,
-            strategy,
-            split.train.x,
-            split.train.y,
-            split.family,
-            Schedule(run.epochs, run.batch_size, run.learning_rate, run.weight_decay, run.seed),
-            evaluate=evaluation(model, split, run.seed, run.explain_every),
-            checkpoint=folder / f"{name}.checkpoint",
-            progress=lambda: advance(1),
+    with _told(said.append, f"{run.method}, seed {run.seed}"):
+        # the same for all methods of a seed, and runs of a seed follow one another
+        start = _explain_start(run.data, run.target, run.model, run.seed, run.train_size)
+        measured = measure(
+            ended.model, start, split, run.seed, trained.history[-1], lambda units: None
         )
-    except Diverged as error:
-        advance(run.epochs - len(error.history) + MEASURES)
-        failure = {"epoch": error.epoch, "reason": str(error)}
-        seconds = {"training": time.perf_counter() - started, "measuring": 0.0}
-        record |= {"status": "failed", "failure": failure, "history": error.history}
-        return store.plain(record | {"measured": None, "seconds": seconds})
-    trained = time.perf_counter()
-    measured = measure(model, start, split, run.seed, history[-1], advance)
-    seconds = {"training": trained - started, "measuring": time.perf_counter() - trained}
-    record |= {"status": "done", "failure": None, "history": history}
-    return store.plain(record | {"measured": measured, "seconds": seconds})
+    seconds = {"training": ended.seconds, "measuring": time.perf_counter() - started}
+    record |= {"status": "done", "failure": None, "history": trained.history}
+    return store.plain(record | {"measured": measured, "seconds": seconds}), said
 
 
 @lru_cache(maxsize=1)
@@ -177,5 +273,6 @@ def _environment() -> dict[str, Any]:
         "numpy": np.__version__,
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
+        "processes": place().processes,
         "device": "cpu",
     }

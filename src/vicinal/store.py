@@ -37,11 +37,16 @@ def _plain(value: Any) -> Any:
 
 
 def write(path: Path, text: str) -> None:
+    """Write a text so that readers, and a crash at any moment, see the old or the new one."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a file so that readers, and a crash at any moment, see the old or the new one."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)

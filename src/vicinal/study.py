@@ -11,20 +11,35 @@ import vicinal
 from vicinal import store
 from vicinal.attacks.adversarial import bounded
 from vicinal.data import Split, load, read
+from vicinal.groups import groups
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.model_files import build_model
 from vicinal.randomness import generator
 from vicinal.runs import Configuration, records
+from vicinal.training import Precision
+
+TOGETHER = 8
+"""Most runs that are trained together: more gain little, and need more memory."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of a study, checked: nothing that can be known beforehand fails later."""
+    """The runs of a study, checked: nothing that can be known beforehand fails later.
+
+    Attributes:
+        runs: seed by seed, all methods of a seed together.
+        groups: the same runs, as they are trained together.
+        strategies: by the name of the method.
+        folder: where records are stored.
+        notes: what the user should know beforehand, in sentences.
+    """
 
     runs: tuple[Configuration, ...]
+    groups: tuple[tuple[Configuration, ...], ...]
     strategies: Mapping[str, Strategy | During | None]
     folder: Path
+    notes: tuple[str, ...] = ()
 
 
 def plan(
@@ -41,6 +56,9 @@ def plan(
     weight_decay: float,
     target: str | None = None,
     explain_every: int = 0,
+    parts: int = 1,
+    precision: Precision = "float32",
+    together: int = TOGETHER,
 ) -> Plan:
     """Check a study and list its runs, seed by seed, all methods of a seed together.
 
@@ -50,6 +68,10 @@ def plan(
         OSError: if the folder cannot be written.
     """
     _check_numbers(seeds, epochs, batch_size, learning_rate, weight_decay, explain_every)
+    if not together >= 1:
+        raise ValueError(f"together must be at least 1, got {together}: 1 trains run by run.")
+    if not 1 <= parts <= batch_size:
+        raise ValueError(f"parts must lie in 1..{batch_size}, the batch size, got {parts}.")
     if not strategies:
         raise ValueError("methods must name at least one method, such as erm.")
     split = load(data, 0, train_size, target=target)
@@ -71,15 +93,20 @@ def plan(
             epochs=epochs,
             train_size=len(split.train),
             batch_size=batch_size,
+            parts=parts,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
+            precision=precision,
             explain_every=explain_every,
             version=vicinal.__version__,
         )
         for seed in range(seeds)
         for method in strategies
     )
-    return Plan(runs, strategies, folder)
+    notes: list[str] = []
+    return Plan(
+        runs, groups(runs, strategies, together, notes.append), strategies, folder, tuple(notes)
+    )
 
 
 def _check_numbers(
@@ -128,4 +155,12 @@ def execute(
         advance: told how many units of progress were done; a run has epochs + MEASURES.
         say: told what the user should know, a sentence at a time.
     """
-    return records(plan.runs, plan.strategies, plan.folder, advance=advance, say=say)
+    for note in plan.notes:
+        say(note)
+    done = [
+        record
+        for group in plan.groups
+        for record in records(group, plan.strategies, plan.folder, advance=advance, say=say)
+    ]
+    by_name = {record["name"]: record for record in done}
+    return [by_name[run.name] for run in plan.runs]

@@ -1,38 +1,30 @@
 """One training loop: functions of (parameters, batch, draw), with nothing random left in them."""
 
-import copy
 import math
-import os
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from io import BytesIO
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
-from jaxtyping import Float, Shaped
+from accelerate.utils import convert_to_fp32
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from vicinal import checkpoints
 from vicinal.losses import Family
 from vicinal.mixing.choice import During, strategy_at
-from vicinal.mixing.draw import AnyDraw, Strategy
-from vicinal.mixing.labels import vicinal_losses
+from vicinal.mixing.draw import Strategy
+from vicinal.processes import add_up, agreed, place, spread
 from vicinal.randomness import draw_generator, generator
-from vicinal.store import set_aside
+from vicinal.stack import State, objectives, stacked
 
 Row = dict[str, float]
 """What is known after one epoch, by name."""
 
-
-class Diverged(Exception):
-    """The training loss stopped being a number."""
-
-    def __init__(self, epoch: int, history: list[Row]) -> None:
-        super().__init__(f"the training loss was not finite in epoch {epoch}")
-        self.epoch = epoch
-        self.history = history
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -47,150 +39,304 @@ class Schedule:
         batch_size: examples per step; the last batch of an epoch may be smaller.
         learning_rate: what the rate would be without rising and falling.
         weight_decay: decoupled, on all parameters.
-        seed: of batch order and draws.
+        parts: batches are cut into so many parts, at most `batch_size`. Partners are drawn within
+            a part, and BatchNorm sees a part. Processes share the parts of a step; a process that
+            has several adds up their gradients. So it is the number of parts that decides the
+            numbers, not the number of processes.
+        precision: of the passes through the model; parameters and losses are float32.
     """
 
     epochs: int
     batch_size: int
     learning_rate: float
     weight_decay: float
-    seed: int
+    parts: int = 1
+    precision: Precision = "float32"
 
 
-class _Objective(nn.Module):
-    """The loss of a batch as a module, so that all that it runs of the model is functional."""
+@dataclass(frozen=True)
+class Member:
+    """A model to train, and how it differs from those that are trained along with it.
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor, y: Tensor, draw: AnyDraw, family: Family) -> Tensor:
-        return vicinal_losses(self.model, x, y, draw, family).mean()
-
-
-def objective(
-    model: nn.Module,
-    state: dict[str, Tensor],
-    x: Float[Tensor, "n *rest"],
-    y: Shaped[Tensor, "n *k"],
-    draw: AnyDraw,
-    family: Family,
-) -> Float[Tensor, ""]:
-    """The mean loss of one mixed batch as a function of the model's parameters and buffers."""
-    named = {f"model.{name}": value for name, value in state.items()}
-    loss: Tensor = functional_call(_Objective(model), named, (x, y, draw, family))
-    return loss
-
-
-def train(
-    model: nn.Module,
-    strategy: Strategy | During | None,
-    x: Float[Tensor, "n *rest"],
-    y: Shaped[Tensor, "n *k"],
-    family: Family,
-    schedule: Schedule,
-    *,
-    evaluate: Callable[[int], Row],
-    checkpoint: Path,
-    progress: Callable[[], None],
-) -> list[Row]:
-    """Train a model in place; a run that was killed goes on from its last whole epoch.
-
-    Batch order and draws are keyed by (seed, epoch, step), so a resumed run meets the same
-    batches and ends with the same numbers, bit for bit, on the same machine.
-
-    Args:
+    Attributes:
+        name: of the run.
         model: trained in place.
         strategy: how batches are mixed; None trains without mixing. Of a schedule, time is the
             fraction of the epochs done.
         x: training inputs.
         y: their targets.
+        seed: of batch order and draws.
+        evaluate: called with the epoch, from 1, after it; what it returns joins its row.
+    """
+
+    name: str
+    model: nn.Module
+    strategy: Strategy | During | None
+    x: Float[Tensor, "n *rest"]
+    y: Shaped[Tensor, "n *k"]
+    seed: int
+    evaluate: Callable[[int], Row]
+
+
+@dataclass
+class Trained:
+    """What became of a member.
+
+    Attributes:
+        history: one row per epoch: "epoch" from 1, "objective" (mean loss as trained), and what
+            `evaluate` gave.
+        failed: the epoch in which its loss stopped being a number, where `history` ends.
+    """
+
+    history: list[Row]
+    failed: int | None = None
+
+
+@dataclass
+class _Position:
+    """Where a training is: the epoch and step to come, and the losses of this epoch so far."""
+
+    epoch: int
+    step: int
+    totals: Float[Tensor, " members"]
+    trained: list[Trained]
+
+
+def train(
+    members: Sequence[Member],
+    family: Family,
+    schedule: Schedule,
+    *,
+    checkpoint: Path,
+    progress: Callable[[], None],
+    every: float = 10.0,
+) -> list[Trained]:
+    """Train models in place, side by side; a training that was killed goes on from its checkpoint.
+
+    Batch order, draws and torch's random state are keyed by (seed, epoch, step, part), so a
+    resumed training meets the same batches and ends with the same numbers, bit for bit, on the
+    same machine. Members do not touch one another: one whose loss is not finite is left aside.
+
+    Args:
+        members: of one build, with as many examples each; more than one must be `stackable`.
         family: the loss.
         schedule: how to train.
-        evaluate: called with the epoch, from 1, after it; what it returns joins its row.
-        checkpoint: file that holds the state after each epoch, replaced atomically.
+        checkpoint: file that holds the state every so often and at the end, replaced atomically;
+            the caller removes it. Of several processes the first one reads and writes it.
         progress: called after each epoch, those found in the checkpoint included.
+        every: seconds between checkpoints.
 
     Warns:
         UserWarning: if the checkpoint cannot be read; it is set aside, and training starts anew.
+            If it cannot be written; training goes on.
 
     Returns:
-        One row per epoch: "epoch" from 1, "objective" (mean loss as trained), and what
-        `evaluate` gave.
-
-    Raises:
-        Diverged: if the loss of a step is not finite; it carries the rows so far.
+        What became of each member.
     """
-    state = dict(model.named_parameters()) | dict(model.named_buffers())
+    state = stacked([member.model for member in members])
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+        [value for value in state.values() if value.requires_grad],
+        lr=schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+        fused=True,
     )
-    history = _resume(checkpoint, model, optimiser)
-    for _ in history:
+    at = _resume(checkpoint, members, state, optimiser)
+    for _ in range(at.epoch):
         progress()
-    starts = range(0, len(x), schedule.batch_size)
-    for epoch in range(len(history), schedule.epochs):
-        order = torch.from_numpy(generator(schedule.seed, "order", epoch).permutation(len(x)))
-        total = torch.zeros((), dtype=torch.float64)
-        model.train()
-        mixing = strategy_at(strategy, epoch / schedule.epochs)
-        with torch.random.fork_rng():  # for dropout in someone's model
-            torch.manual_seed(int(generator(schedule.seed, "torch", epoch).integers(2**62)))
-            for step, start in enumerate(starts):
-                rows = order[start : start + schedule.batch_size]
-                rate = _rate(epoch * len(starts) + step, schedule.epochs * len(starts))
+    steps = math.ceil(len(members[0].x) / schedule.batch_size)
+    saved = time.monotonic()  # which no change of the clock touches
+    with torch.random.fork_rng(), _passes_in(schedule.precision, members[0].model):
+        while at.epoch < schedule.epochs and any(t.failed is None for t in at.trained):
+            orders = [_order(member, at.epoch) for member in members]
+            for member in members:
+                member.model.train()
+            for step in range(at.step, steps):
+                start = step * schedule.batch_size
+                rows = [order[start : start + schedule.batch_size] for order in orders]
+                done = at.epoch * steps + step
                 for group in optimiser.param_groups:
-                    group["lr"] = schedule.learning_rate * rate
-                rng = draw_generator(schedule.seed, epoch=epoch, step=step)
-                draw = None if mixing is None else mixing(x[rows], y[rows], rng)
-                loss = objective(model, state, x[rows], y[rows], draw, family)
+                    group["lr"] = schedule.learning_rate * _rate(done, schedule.epochs * steps)
                 optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                at.totals += _gradients(members, state, rows, at, family, schedule) * len(rows[0])
                 optimiser.step()
-                total += loss.detach().double() * len(rows)
-        mean = float(total / len(x))
-        if not math.isfinite(mean):
-            raise Diverged(epoch + 1, history)
-        history.append({"epoch": epoch + 1, "objective": mean} | evaluate(epoch + 1))
-        _save(checkpoint, model, optimiser, history)
-        progress()
-    return history
+                at.step = step + 1
+                if time.monotonic() - saved >= every:
+                    _save(checkpoint, members, state, optimiser, at)
+                    saved = time.monotonic()
+            _end_epoch(members, at)
+            progress()
+    _save(checkpoint, members, state, optimiser, at)
+    return at.trained
+
+
+def _gradients(
+    members: Sequence[Member],
+    state: State,
+    rows: Sequence[Int[Tensor, " n"]],
+    at: _Position,
+    family: Family,
+    schedule: Schedule,
+) -> Float[Tensor, " members"]:
+    """Give the parameters their gradients over one batch; returns the mean loss of each member."""
+    where = place()
+    total = torch.zeros(len(members), dtype=torch.float64)
+    buffers = _Buffers(state) if schedule.parts > 1 else None
+    for part in range(where.rank, schedule.parts, where.processes):
+        own = [chosen.tensor_split(schedule.parts)[part] for chosen in rows]
+        if len(own[0]) == 0:
+            continue  # the last batch of an epoch may be smaller than the number of parts
+        weight = len(own[0]) / len(rows[0])
+        losses = _losses(members, state, own, at, part, family, schedule)
+        (weight * losses.sum()).backward()  # type: ignore[no-untyped-call]
+        total += weight * losses.detach().double()
+        if buffers is not None:
+            buffers.take(weight)
+    if buffers is not None:
+        grads = [_gradient(value) for value in state.values() if value.requires_grad]
+        add_up([*grads, total, *buffers.sums])
+        buffers.put()
+    return total
+
+
+def _gradient(value: Tensor) -> Tensor:
+    """The gradient of a parameter, 0 where a process had no part of the batch."""
+    if value.grad is None:
+        value.grad = torch.zeros_like(value)
+    return value.grad
+
+
+def _losses(
+    members: Sequence[Member],
+    state: State,
+    rows: Sequence[Int[Tensor, " n"]],
+    at: _Position,
+    part: int,
+    family: Family,
+    schedule: Schedule,
+) -> Float[Tensor, " members"]:
+    """The mean losses of one part of a batch."""
+    xs = [member.x[own] for member, own in zip(members, rows, strict=True)]
+    ys = [member.y[own] for member, own in zip(members, rows, strict=True)]
+    draws = []
+    for member, x, y in zip(members, xs, ys, strict=True):
+        mixing = strategy_at(member.strategy, at.epoch / schedule.epochs)
+        rng = draw_generator(member.seed, epoch=at.epoch, step=at.step, rank=part)
+        draws.append(None if mixing is None else mixing(x, y, rng))
+    # for dropout in someone's model, which is not trained along with others
+    key = generator(members[0].seed, "torch", at.epoch, at.step, part)
+    torch.manual_seed(int(key.integers(2**62)))
+    return objectives(members[0].model, state, xs, ys, draws, family)
+
+
+class _Buffers:
+    """Floating buffers, such as those of BatchNorm, over the parts of a batch.
+
+    Every part starts from the same, and afterwards they are the mean over the parts, weighted by
+    their examples: so they do not depend on which process had which part.
+    """
+
+    def __init__(self, state: State) -> None:
+        self.now = [v for v in state.values() if not v.requires_grad and v.is_floating_point()]
+        self.before = [value.clone() for value in self.now]
+        self.sums = [torch.zeros_like(value) for value in self.now]
+
+    def take(self, weight: float) -> None:
+        """Add what a part has left, and start again from before."""
+        for total, value, old in zip(self.sums, self.now, self.before, strict=True):
+            total.add_(value, alpha=weight)
+            value.copy_(old)
+
+    def put(self) -> None:
+        """Leave the mean over the parts."""
+        for total, value in zip(self.sums, self.now, strict=True):
+            value.copy_(total)
+
+
+def _end_epoch(members: Sequence[Member], at: _Position) -> None:
+    """Evaluate the members whose loss is a number, and start the next epoch."""
+    at.epoch, at.step = at.epoch + 1, 0
+    going: list[tuple[Member, Trained, float]] = []
+    for member, trained, total in zip(members, at.trained, at.totals.tolist(), strict=True):
+        if trained.failed is None and math.isfinite(total):
+            going.append((member, trained, total / len(member.x)))
+        elif trained.failed is None:
+            trained.failed = at.epoch
+    rows = spread(lambda one: one[0].evaluate(at.epoch), going)
+    for (_, trained, mean), row in zip(going, rows, strict=True):
+        trained.history.append({"epoch": at.epoch, "objective": mean} | row)
+    at.totals = torch.zeros_like(at.totals)
+
+
+def _save(
+    path: Path,
+    members: Sequence[Member],
+    state: State,
+    optimiser: torch.optim.Optimizer,
+    at: _Position,
+) -> None:
+    if place().rank > 0:  # all processes hold the same
+        return
+    checkpoints.save(
+        path,
+        {
+            "members": [member.name for member in members],
+            "epoch": at.epoch,
+            "step": at.step,
+            "totals": at.totals,
+            "trained": [asdict(trained) for trained in at.trained],
+            "state": {name: value.detach() for name, value in state.items()},
+            "optimiser": optimiser.state_dict(),
+        },
+    )
+
+
+def _resume(
+    path: Path, members: Sequence[Member], state: State, optimiser: torch.optim.Optimizer
+) -> _Position:
+    """Go where the checkpoint is; one that cannot be used is set aside and leaves no trace."""
+    found = agreed(checkpoints.load(path) if place().rank == 0 else None)
+    start = _Position(0, 0, torch.zeros(len(members), dtype=torch.float64), [])
+    start.trained = [Trained([]) for _ in members]
+    if found is None:
+        return start
+    try:
+        if found["members"] != [member.name for member in members]:
+            raise ValueError
+        trained = [Trained(**each) for each in found["trained"]]
+        at = _Position(found["epoch"], found["step"], found["totals"], trained)
+        saved = [found["state"][name] for name in state]
+        if any(a.shape != b.shape for a, b in zip(saved, state.values(), strict=True)):
+            raise ValueError
+        optimiser.load_state_dict(found["optimiser"])
+    except Exception as error:  # anything may be missing, or of another kind
+        if place().rank == 0:
+            checkpoints.refuse(path, type(error).__name__)
+        return start
+    with torch.no_grad():
+        for old, value in zip(saved, state.values(), strict=True):
+            value.copy_(old)
+    return at
+
+
+def _order(member: Member, epoch: int) -> Int[Tensor, " n"]:
+    order = generator(member.seed, "order", epoch).permutation(len(member.x))
+    return torch.from_numpy(order)
 
 
 def _rate(step: int, steps: int) -> float:
     return min(1.0, 10 * (step + 1) / steps) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
-def _save(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, history: list[Row]
-) -> None:
-    state = {
-        "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "history": history,
-    }
-    partial = path.with_name(f"{path.name}.partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
-
-
-def _resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> list[Row]:
-    """Load the last whole epoch; a checkpoint that cannot be read is set aside."""
-    if not path.exists():
-        return []
-    content = BytesIO(path.read_bytes())  # apart, because torch raises OSError for damage too
-    initial = copy.deepcopy(model.state_dict())
+@contextmanager
+def _passes_in(precision: Precision, model: nn.Module) -> Iterator[None]:
+    """Autocast, with what comes out of the model in float32 again, for the loss."""
+    if precision == "float32":
+        yield
+        return
+    handle = model.register_forward_hook(lambda module, inputs, output: convert_to_fp32(output))
+    device = next(model.parameters()).device.type
     try:
-        state: dict[str, Any] = torch.load(content, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        return list(state["history"])
-    except Exception as error:  # a damaged file makes torch raise anything
-        model.load_state_dict(initial)  # half of a checkpoint must not be trained on
-        aside = set_aside(path)
-        warnings.warn(
-            f"the checkpoint {path.name} could not be read ({type(error).__name__}); set aside as "
-            f"{aside.name}, training from the start.",
-            stacklevel=3,
-        )
-        return []
+        with torch.autocast(device, torch.bfloat16):
+            yield
+    finally:
+        handle.remove()

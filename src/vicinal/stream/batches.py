@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
 
-from vicinal.stream.processes import Place
+from vicinal.processes import Place
 
 Batches = Iterable[Sequence[Tensor]]
 """Anything that gives (x, y) batches and can be gone through twice, such as a DataLoader."""

@@ -11,10 +11,10 @@ from vicinal.derivatives.second_order import engine_of, passes
 from vicinal.forward import Model, check_family, finite, unchanged
 from vicinal.laws import Law
 from vicinal.losses import Family
+from vicinal.processes import local, place
 from vicinal.randomness import generator
 from vicinal.stream.batches import Batches
 from vicinal.stream.passes import Progress, check_batch, checkpoint_at, probed, swept
-from vicinal.stream.processes import local, place
 from vicinal.stream.reservoir import Summary, check_partners, summary
 from vicinal.taylor import Expansion, along
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from vicinal.forward import PROBED, check_targets, warn_of_probabilities
 from vicinal.losses import Family
+from vicinal.processes import Place, gathered, place, together
 from vicinal.stream.batches import Batches, Walk
-from vicinal.stream.processes import Place, gathered, place, together
 from vicinal.stream.reservoir import check_same_order
 
 Progress = Callable[[int], None]

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vicinal.processes import Place, gathered, together
 from vicinal.randomness import generator
 from vicinal.stream.batches import Batches, Walk
-from vicinal.stream.processes import Place, gathered, together
 
 
 class Summary(NamedTuple):

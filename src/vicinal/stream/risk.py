@@ -11,11 +11,11 @@ from vicinal.forward import Model, check_family, finite, unchanged
 from vicinal.laws import Law
 from vicinal.losses import Family
 from vicinal.pairs.nodes import Quadrature, chosen_nodes
+from vicinal.processes import local, place
 from vicinal.randomness import generator
 from vicinal.risk import Estimate
 from vicinal.stream.batches import Batches
 from vicinal.stream.passes import Progress, check_batch, check_labels, checkpoint_at, probed, swept
-from vicinal.stream.processes import local, place
 from vicinal.stream.reservoir import Summary, check_partners, summary
 
 PILOT = 48  # pairs that choose the nodes

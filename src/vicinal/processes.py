@@ -1,13 +1,17 @@
-"""The processes that share the work, as torchrun and Accelerate start them."""
+"""The processes that share the work, as torchrun and Accelerate start them; alone, plain things."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from vicinal.forward import Model
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,39 @@ def gathered(value: Tensor) -> Tensor:
     found = [torch.zeros_like(value, device=device) for _ in range(where.processes)]
     torch.distributed.all_gather(found, value.contiguous().to(device))
     return torch.stack(found).cpu()
+
+
+def add_up(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its sum over the processes, with one message for each dtype."""
+    if place().processes == 1:
+        return
+    for dtype in {tensor.dtype: None for tensor in tensors}:
+        chosen = [tensor for tensor in tensors if tensor.dtype == dtype]
+        flat = torch.cat([tensor.flatten() for tensor in chosen])
+        torch.distributed.all_reduce(flat)
+        parts = torch.split(flat, [tensor.numel() for tensor in chosen])
+        for tensor, part in zip(chosen, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+
+def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """The results for all items: each process does every n-th of them, and all get all."""
+    where = place()
+    own = [work(item) for item in items[where.rank :: where.processes]]
+    if where.processes == 1:
+        return own
+    found: list[list[Result]] = [[]] * where.processes
+    torch.distributed.all_gather_object(found, own)
+    return [found[k % where.processes][k // where.processes] for k in range(len(items))]
+
+
+def agreed(value: Item) -> Item:
+    """What the first process holds, in all of them."""
+    if place().processes == 1:
+        return value
+    box = [value]
+    torch.distributed.broadcast_object_list(box)
+    return box[0]
 
 
 @contextmanager

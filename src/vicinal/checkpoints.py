@@ -1,0 +1,60 @@
+"""Checkpoints: where a training was, in one file that is whole or absent."""
+
+import warnings
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vicinal.store import set_aside, write_bytes
+
+
+def save(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace a checkpoint; one that cannot be written is told, and the one before stays.
+
+    Warns:
+        UserWarning: if the file cannot be written, as on a full disk. Training need not end
+            for that.
+    """
+    buffer = BytesIO()
+    torch.save(dict(content), buffer)
+    try:
+        write_bytes(path, buffer.getvalue())
+    except OSError as error:
+        warnings.warn(
+            f"the checkpoint {path.name} could not be written ({error.strerror or error}); "
+            "training goes on, but would be repeated from the one before if it were stopped.",
+            stacklevel=2,
+        )
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """What a checkpoint holds: tensors, numbers and texts only. None if there is none.
+
+    Warns:
+        UserWarning: if it cannot be read; it is set aside.
+    """
+    try:
+        content = BytesIO(path.read_bytes())  # apart, because torch raises OSError for damage too
+    except FileNotFoundError:
+        return None
+    try:
+        found: dict[str, Any] = torch.load(content, weights_only=True)
+        if isinstance(found, dict):
+            return found
+        refuse(path, f"it holds a {type(found).__name__}")
+    except Exception as error:  # a damaged file makes torch raise anything
+        refuse(path, type(error).__name__)
+    return None
+
+
+def refuse(path: Path, reason: str) -> None:
+    """Set a checkpoint aside that cannot be used, and say so."""
+    aside = set_aside(path)
+    warnings.warn(
+        f"the checkpoint {path.name} could not be read ({reason}); set aside as {aside.name}, "
+        "training from the start.",
+        stacklevel=3,
+    )

@@ -1,0 +1,101 @@
+"""Which runs are trained together: those for which it was tried, and makes no difference."""
+
+import sys
+
+import pytest
+from torch import nn
+
+from vicinal import study
+from vicinal.mixing.choice import During
+from vicinal.mixing.cutting import CutMix
+from vicinal.mixing.hidden import ManifoldMixup
+from vicinal.mixing.mixup import Mixup
+from vicinal.mixing.mixupe import MixupE
+from vicinal.mixing.regmixup import RegMixup
+
+OPTIONS = {
+    "data": "digits",
+    "seeds": 2,
+    "epochs": 1,
+    "train_size": 100,
+    "batch_size": 16,
+    "learning_rate": 0.01,
+    "weight_decay": 0.01,
+}
+
+
+def planned(tmp_path, strategies, model="linear", **options):
+    return study.plan(strategies, tmp_path, model=model, **(OPTIONS | options))
+
+
+def names(plan):
+    return [[(run.method, run.seed) for run in group] for group in plan.groups]
+
+
+def test_plain_methods_share_a_group_and_others_have_their_own(tmp_path):
+    methods = {
+        "erm": None,
+        "regmixup": RegMixup(),
+        "cutmix": CutMix(),
+        "during": During(Mixup(1.0), stop=0.5),
+    }
+    plain = [(method, seed) for seed in (0, 1) for method in ("erm", "cutmix", "during")]
+    found = planned(tmp_path, methods)
+    assert names(found) == [plain, [("regmixup", 0), ("regmixup", 1)]]
+    assert found.notes == ()
+
+
+def test_methods_that_differ_when_stacked_are_trained_run_by_run(tmp_path):
+    """MixupE looks at the mean of the batch, Manifold Mixup at a layer of its own."""
+    methods = {"erm": None, "mixupe": MixupE(eta=1e-6), "manifold": ManifoldMixup()}
+    found = planned(tmp_path, methods, model="mlp")
+    assert names(found) == [
+        [("erm", 0), ("erm", 1)],
+        *[[(method, seed)] for seed in (0, 1) for method in ("mixupe", "manifold")],
+    ]
+    mixupe, manifold = sorted(found.notes, reverse=True)
+    assert "mixupe: trained run by run, because examples of one batch act on" in mixupe
+    assert "manifold: trained run by run, because its draws differ" in manifold
+
+
+def dropout(shape, outputs):
+    return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, outputs))
+
+
+def looks(shape, outputs):
+    class Looks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(64, outputs)
+
+        def forward(self, x):
+            return self.layer(x.flatten(1) if x.sum() > 0 else -x.flatten(1))
+
+    return Looks()
+
+
+@pytest.mark.parametrize(("factory", "reason"), [(dropout, "random"), (looks, "torch cannot")])
+def test_models_that_cannot_be_stacked_are_trained_run_by_run_with_the_reason(
+    factory, reason, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "someones", sys.modules[__name__])
+    name = f"someones:{factory.__name__}"
+    found = planned(tmp_path, {"erm": None, "mixup": Mixup()}, model=name)
+    assert [len(group) for group in found.groups] == [1, 1, 1, 1]
+    (note,) = found.notes
+    assert note.startswith("erm, mixup: trained run by run, because")
+    assert reason in note
+
+
+def test_groups_follow_from_the_plan_and_keep_to_the_limit(tmp_path):
+    methods = {"erm": None, "mixup": Mixup()}
+    sizes = [
+        [len(group) for group in planned(tmp_path, methods, seeds=5, together=n).groups]
+        for n in (1, 4, 8, 100)
+    ]
+    assert sizes == [[1] * 10, [4, 4, 2], [5, 5], [10]]
+
+
+def test_together_must_be_a_number_of_runs(tmp_path):
+    with pytest.raises(ValueError, match="together must be at least 1, got 0"):
+        planned(tmp_path, {"erm": None}, together=0)
