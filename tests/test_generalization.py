@@ -269,24 +269,6 @@ def test_words_name_every_factor_and_say_vacuous():
     assert "vacuous" not in many.words
 
 
-def test_hidden_features():
-    features = normal(60, 4).clamp(min=-0.5) + 1
-    theta = torch.tensor([1.0, 0.5, -1.0, 0.0], dtype=torch.float64)
-    same = glm_regulariser(theta, features, Beta(3.0), gaussian).value
-    np.testing.assert_allclose(hidden_regulariser(theta, features, Beta(3.0)), same)
-    got = hidden_complexity(features, 0.5)
-    covariance = np.cov(features.numpy().T, bias=True)
-    mean = features.numpy().mean(0)
-    lift = mean @ np.linalg.solve(covariance, mean)
-    np.testing.assert_allclose(got.lift, lift, rtol=1e-9)
-    np.testing.assert_allclose(got.value, 2 * np.sqrt(0.5 * (4 + lift) / 60))
-    # the supremum is √γ ‖Σ^{-1/2} mean σh‖; its mean over signs lies below, by Jensen
-    rng, root = np.random.default_rng(0), np.linalg.inv(np.linalg.cholesky(covariance))
-    signs = rng.choice([-1.0, 1.0], (2000, 60))
-    draws = np.linalg.norm(signs @ features.numpy() @ root.T / 60, axis=1)
-    assert 0.85 * got.value < 2 * 0.5**0.5 * draws.mean() < got.value
-
-
 def test_bad_input(unchecked):
     x, y = normal(10, 2), torch.tensor([0, 1] * 5)
     x = x / x.norm(dim=1).max()

@@ -13,8 +13,10 @@ from .attacks.worst import worst_case as worst_case
 from .calibration import Calibration as Calibration
 from .calibration import CalibrationSums as CalibrationSums
 from .calibration import Classwise as Classwise
+from .calibration import ClasswiseSums as ClasswiseSums
 from .calibration import Coverage as Coverage
 from .calibration import Rescaled as Rescaled
+from .calibration import SmoothSums as SmoothSums
 from .calibration import bootstrap as bootstrap
 from .calibration import calibration as calibration
 from .calibration import calibration_of_positive as calibration_of_positive
@@ -43,10 +45,12 @@ from .forward import LogitsAt as LogitsAt
 from .generalization import Bound as Bound
 from .generalization import Gap as Gap
 from .generalization import GlmRegulariser as GlmRegulariser
+from .generalization import bound_of_trained as bound_of_trained
 from .generalization import generalization_gap as generalization_gap
 from .generalization import glm_bound as glm_bound
 from .generalization import glm_complexity as glm_complexity
 from .generalization import glm_regulariser as glm_regulariser
+from .generalization import hidden_bound as hidden_bound
 from .generalization import hidden_complexity as hidden_complexity
 from .generalization import hidden_regulariser as hidden_regulariser
 from .generalization import ranks as ranks

@@ -51,5 +51,23 @@ def refuse_probabilities(logits: Tensor) -> None:
         )
 
 
+def pair(logit: Tensor, y: Tensor) -> Tensor:
+    """The logits 0 and `logit` of the two classes."""
+    if logit.ndim == 2 and logit.shape[1] == 1:
+        logit = logit[:, 0]
+    if logit.ndim != 1:
+        raise ValueError(
+            f"one logit per example is expected, (n,) or (n, 1), got {tuple(logit.shape)}. For "
+            "one logit per class use calibration."
+        )
+    check_ids(y, len(logit), 2)
+    z = logit.detach().double()
+    if not bool((~z.isnan()).all()):
+        raise ValueError("logits must not hold NaN.")
+    # symmetric, so that an infinite logit is a sure prediction
+    z = z.clamp(-1e4, 1e4)
+    return torch.stack((-z / 2, z / 2), 1)
+
+
 def _simplex(rows: Tensor) -> bool:
     return bool((rows >= 0).all() and ((rows.double().sum(-1) - 1).abs() < 1e-4).all())

@@ -37,10 +37,108 @@ class Classwise:
     within: float
 
 
+class ClasswiseSums:
+    """Counts and sums from which `Classwise` follows; batches are added as they come.
+
+    Memory does not grow: there are three numbers per class and bin.
+
+    Args:
+        bins: per class, of equal width, at least 1; (low, high].
+
+    Example:
+        >>> sums = ClasswiseSums(bins=10)
+        >>> for label in (0, 1, 1, 1):
+        ...     sums.add(torch.zeros(1, 2), torch.tensor([label]))
+        >>> sums.result().reliability
+        0.125
+    """
+
+    def __init__(self, bins: int = 15) -> None:
+        check_bins(bins)
+        self.bins, self.classes = bins, 0
+        self.counts, self.confidence, self.hits = (
+            torch.zeros(0, dtype=torch.float64) for _ in range(3)
+        )
+        self.brier = 0.0
+        self.examples = 0
+
+    def add(self, logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> None:
+        """Take in a batch; nothing of it is kept.
+
+        Raises:
+            ValueError: for NaN, wrong shapes, another number of classes than before, class ids out
+                of range, no examples, rows that are probabilities.
+        """
+        check_logits(logits, y)
+        refuse_probabilities(logits)
+        self._same_classes(logits.shape[1])
+        offset = self.bins * torch.arange(self.classes, device=logits.device)
+        size = self.classes * self.bins
+        for part, labels in batches(logits, y):
+            p = part.detach().double().softmax(-1)
+            if bool(p.isnan().any()):
+                raise ValueError(
+                    "logits must not hold NaN or plus infinity, nor a row of no chance."
+                )
+            index = (p * self.bins).ceil().long().sub_(1).clamp_(0, self.bins - 1) + offset
+            own = index.gather(1, labels[:, None].long())[:, 0]
+            self.counts += torch.bincount(index.flatten(), minlength=size).cpu()
+            self.confidence += torch.bincount(index.flatten(), p.flatten(), minlength=size).cpu()
+            self.hits += torch.bincount(own, minlength=size).cpu()
+            truth = p.gather(1, labels[:, None].long())
+            self.brier += float(p.square().sum() - 2 * truth.sum() + len(p))
+            self.examples += len(p)
+
+    def merge(self, other: "ClasswiseSums") -> None:
+        """Take in the sums of another process, over the same bins and classes.
+
+        Raises:
+            ValueError: if the other has other bins or classes.
+        """
+        if other.bins != self.bins:
+            raise ValueError(
+                f"only sums over the same bins can be merged, got {other.bins} and {self.bins}."
+            )
+        if not other.examples:
+            return
+        self._same_classes(other.classes)
+        self.counts += other.counts
+        self.confidence += other.confidence
+        self.hits += other.hits
+        self.brier += other.brier
+        self.examples += other.examples
+
+    def result(self) -> Classwise:
+        """The record of all that was added.
+
+        Raises:
+            ValueError: if nothing was.
+        """
+        if not self.examples:
+            raise ValueError("no examples were added: calibration of nothing is not defined.")
+        shape, n = (self.classes, self.bins), self.examples
+        c, s, h = (v.numpy().reshape(shape) for v in (self.counts, self.confidence, self.hits))
+        return _parts(c, s, h, self.brier / n, n)
+
+    def _same_classes(self, classes: int) -> None:
+        if not self.examples:
+            self.classes, size = classes, classes * self.bins
+            self.counts, self.confidence, self.hits = (
+                torch.zeros(size, dtype=torch.float64) for _ in range(3)
+            )
+        elif classes != self.classes:
+            raise ValueError(
+                f"all batches must have logits of as many classes, got {classes} after "
+                f"{self.classes}."
+            )
+
+
 def classwise(
     logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"], *, bins: int = 15
 ) -> Classwise:
     """Compare each class's probability with the frequency of that class, in bins of equal width.
+
+    For data that come in batches see `ClasswiseSums`.
 
     Args:
         logits: raw outputs of the model, (n, classes) with 2 or more classes.
@@ -59,28 +157,9 @@ def classwise(
         >>> classwise(torch.zeros(4, 2), torch.tensor([0, 1, 1, 1])).reliability
         0.125
     """
-    check_bins(bins)
-    check_logits(logits, y)
-    refuse_probabilities(logits)
-    classes, n = logits.shape[1], len(logits)
-    offset = bins * torch.arange(classes, device=logits.device)
-    counts, sums, hits = (torch.zeros(classes * bins, dtype=torch.float64) for _ in range(3))
-    brier = 0.0
-    for part, labels in batches(logits, y):
-        p = part.detach().double().softmax(-1)
-        if bool(p.isnan().any()):
-            raise ValueError("logits must not hold NaN or plus infinity, nor a row of no chance.")
-        index = (p * bins).ceil().long().sub_(1).clamp_(0, bins - 1) + offset
-        own = index.gather(1, labels[:, None].long())[:, 0]
-        size = classes * bins
-        counts += torch.bincount(index.flatten(), minlength=size).cpu()
-        sums += torch.bincount(index.flatten(), p.flatten(), minlength=size).cpu()
-        hits += torch.bincount(own, minlength=size).cpu()
-        truth = p.gather(1, labels[:, None].long())
-        brier += float(p.square().sum() - 2 * truth.sum() + len(p))
-    shape = (classes, bins)
-    c, s, h = (v.numpy().reshape(shape) for v in (counts, sums, hits))
-    return _parts(c, s, h, brier / n, n)
+    sums = ClasswiseSums(bins)
+    sums.add(logits, y)
+    return sums.result()
 
 
 def _parts(c: np.ndarray, s: np.ndarray, h: np.ndarray, brier: float, n: int) -> Classwise:

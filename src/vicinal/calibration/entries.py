@@ -1,11 +1,11 @@
 """Calibration from what is not a table of logits: one logit per example, or probabilities."""
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vicinal.calibration.checks import check_ids
-from vicinal.calibration.measure import Calibration, CalibrationSums, calibration
+from vicinal.calibration.checks import pair
+from vicinal.calibration.measure import CalibrationSums, calibration
+from vicinal.calibration.record import Calibration
 
 
 def calibration_of_positive(
@@ -31,13 +31,8 @@ def calibration_of_positive(
     Source:
         DeGroot and Fienberg (1983); scikit-learn's calibration_curve counts so.
     """
-    z = _pair(logit, y)
     sums = CalibrationSums(bins)
-    sums.add(z, y)
-    nll, brier = sums.nll, sums.brier
-    sums = CalibrationSums(bins)
-    sums.count(z.softmax(-1)[:, 1], y)
-    sums.nll, sums.brier = nll, brier
+    sums.add_positive(logit, y)
     return sums.result()
 
 
@@ -61,7 +56,7 @@ def calibration_of_prediction(
     Source:
         Guo, Pleiss, Sun, Weinberger (2017), arXiv:1706.04599, section 2.
     """
-    return calibration(_pair(logit, y), y, bins=bins)
+    return calibration(pair(logit, y), y, bins=bins)
 
 
 def calibration_of_probabilities(
@@ -86,21 +81,3 @@ def calibration_of_probabilities(
             f"{float(total.max()):g}. If they are logits, use calibration."
         )
     return calibration(p.log(), y, bins=bins)
-
-
-def _pair(logit: Tensor, y: Tensor) -> Tensor:
-    """The logits 0 and `logit` of the two classes."""
-    if logit.ndim == 2 and logit.shape[1] == 1:
-        logit = logit[:, 0]
-    if logit.ndim != 1:
-        raise ValueError(
-            f"one logit per example is expected, (n,) or (n, 1), got {tuple(logit.shape)}. For "
-            "one logit per class use calibration."
-        )
-    check_ids(y, len(logit), 2)
-    z = logit.detach().double()
-    if not bool((~z.isnan()).all()):
-        raise ValueError("logits must not hold NaN.")
-    # symmetric, so that an infinite logit is a sure prediction
-    z = z.clamp(-1e4, 1e4)
-    return torch.stack((-z / 2, z / 2), 1)

@@ -1,78 +1,31 @@
 """Calibration of the predicted class, in one pass over the data and constant memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.special import erf
 from torch import Tensor
 
-from vicinal.calibration.checks import check_bins, check_logits, refuse_probabilities
+from vicinal.calibration.checks import check_bins, check_logits, pair, refuse_probabilities
+from vicinal.calibration.mass import CELLS, cells, mass_edges, merged
+from vicinal.calibration.record import Binned, Calibration, recorded
 
 ROWS = 2**14  # examples at once: at 10 classes 1.3 MB in float64, which stays in the cache
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Examples whose confidence lies in (low, high], the first bin with its low end.
-
-    Attributes:
-        low, high: ends of the bin.
-        count: examples in it.
-        confidence: their mean confidence; None if there are none.
-        accuracy: the share of them classified correctly; None if there are none.
-    """
-
-    low: float
-    high: float
-    count: int
-    confidence: float | None
-    accuracy: float | None
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How well confidence matches accuracy on a data set.
-
-    Attributes:
-        accuracy: share of examples whose most likely class is right.
-        ece: expected calibration error, Σ_b (count_b/n) |confidence_b - accuracy_b|, in [0, 1].
-        signed_gap: mean confidence minus accuracy; positive is over-confident.
-        nll: mean negative log-likelihood in nats.
-        brier: mean over examples of Σ_k (p_k - y_k)², in [0, 2].
-        examples: n.
-        bins: the reliability diagram.
-        maximum: the largest |confidence_b - accuracy_b| of a bin with examples; one example in a
-            bin is enough to make it large.
-        debiased: the ECE less what |gap_b| would grow by if gaps of this size varied by chance as
-            they do; that is about half of the bias where there is no error. It may be negative.
-        debiased_square: an unbiased estimate of Σ_b (count_b/n) gap_b², over bins of two examples
-            or more; it may be negative.
-    """
-
-    accuracy: float
-    ece: float
-    signed_gap: float
-    nll: float
-    brier: float
-    examples: int
-    bins: tuple[Bin, ...]
-    maximum: float = 0.0
-    debiased: float = 0.0
-    debiased_square: float = 0.0
 
 
 class CalibrationSums:
     """Counts and sums from which `Calibration` follows; batches are added as they come.
 
     All sums are float64 and counts int64, so that they are right at any number of examples.
-    Memory does not grow.
+    Memory does not grow: bins of equal mass are put together from cells that are fixed beforehand,
+    5 MB of them, so their masses are equal but for the examples of one cell, whose distances from
+    1 (or 0) differ by less than 1 part in 2048.
 
     Args:
-        bins: number of bins of equal width, at least 1.
+        bins: number of bins, at least 1.
+        equal: bins of equal "width" or equal "mass".
 
     Example:
         >>> sums = CalibrationSums(bins=10)
@@ -82,13 +35,24 @@ class CalibrationSums:
         0.5
     """
 
-    def __init__(self, bins: int = 15) -> None:
+    def __init__(self, bins: int = 15, *, equal: Literal["width", "mass"] = "width") -> None:
         check_bins(bins)
-        self.edges: np.ndarray | None = None  # of bins that are not of equal width
-        self.counts = torch.zeros(bins, dtype=torch.int64)
-        self.confidence = torch.zeros(bins, dtype=torch.float64)
-        self.right = torch.zeros(bins, dtype=torch.float64)
+        if equal not in ("width", "mass"):
+            raise ValueError(f"equal must be 'width' or 'mass', got {equal!r}.")
+        self.bins, self.equal = bins, equal
+        self.edges: np.ndarray | None = None  # of bins that are known beforehand
+        size = bins if equal == "width" else CELLS
+        self.counts = torch.zeros(size, dtype=torch.int64)
+        self.confidence = torch.zeros(size, dtype=torch.float64)
+        self.right = torch.zeros(size, dtype=torch.float64)
         self.nll = self.brier = 0.0
+
+    @classmethod
+    def _between(cls, edges: np.ndarray) -> "CalibrationSums":
+        """Sums over bins with these ends."""
+        sums = cls(len(edges) - 1)
+        sums.edges = edges
+        return sums
 
     def add(self, logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> None:
         """Take in a batch; nothing of it is kept.
@@ -104,14 +68,28 @@ class CalibrationSums:
             self.brier += float(brier.sum())
             self.count(confidence, predicted == labels)
 
+    def add_positive(self, logit: Float[Tensor, "n *one"], y: Int[Tensor, " n"]) -> None:
+        """Take in a batch with one logit per example, as `calibration_of_positive` counts it.
+
+        Raises:
+            ValueError: for NaN, wrong shapes, labels other than 0 and 1, no examples.
+        """
+        for part, labels in batches(pair(logit, y), y):
+            _, _, nll, brier = top(part, labels)
+            self.nll += float(nll.sum())
+            self.brier += float(brier.sum())
+            self.count(part.softmax(-1)[:, 1], labels)
+
     def count(self, confidence: Float[Tensor, " n"], right: Tensor) -> None:
         """Put confidences into bins, and whether they were right."""
         bins = len(self.counts)
-        if self.edges is None:  # (low, high]: a confidence on an edge belongs to the bin below
-            index = (confidence * bins).ceil_().long().sub_(1).clamp_(0, bins - 1)
-        else:
+        if self.edges is not None:
             inner = torch.from_numpy(self.edges[1:-1]).to(confidence.device)
             index = torch.searchsorted(inner, confidence)
+        elif self.equal == "mass":
+            index = cells(confidence)
+        else:  # (low, high]: a confidence on an edge belongs to the bin below
+            index = (confidence * bins).ceil_().long().sub_(1).clamp_(0, bins - 1)
         self.counts += torch.bincount(index, minlength=bins).cpu()
         self.confidence += torch.bincount(index, confidence, minlength=bins).cpu()
         self.right += torch.bincount(index, right.double(), minlength=bins).cpu()
@@ -120,12 +98,12 @@ class CalibrationSums:
         """Take in the sums of another process, over the same bins.
 
         Raises:
-            ValueError: if the other has another number of bins.
+            ValueError: if the other has other bins.
         """
-        if len(other.counts) != len(self.counts):
+        if (other.bins, other.equal) != (self.bins, self.equal):
             raise ValueError(
-                f"only sums over the same bins can be merged, got {len(other.counts)} bins and "
-                f"{len(self.counts)}."
+                f"only sums over the same bins can be merged, got {other.bins} of equal "
+                f"{other.equal} and {self.bins} of equal {self.equal}."
             )
         self.counts += other.counts
         self.confidence += other.confidence
@@ -137,39 +115,16 @@ class CalibrationSums:
         """The record of all that was added.
 
         Raises:
-            ValueError: if nothing was.
+            ValueError: if nothing was, or fewer examples than bins of equal mass.
         """
         n = int(self.counts.sum())
         if not n >= 1:
             raise ValueError("no examples were added: calibration of nothing is not defined.")
-        bins = len(self.counts)
-        edges = np.arange(bins + 1) / bins if self.edges is None else self.edges
-        counts, sums, right = (
-            v.double().numpy() for v in (self.counts, self.confidence, self.right)
-        )
-        square, linear, maximum = _debiased(counts, sums, right)
-        return Calibration(
-            accuracy=float(right.sum() / n),
-            ece=float(np.abs(sums - right).sum() / n),
-            signed_gap=float((sums - right).sum() / n),
-            nll=self.nll / n,
-            brier=self.brier / n,
-            examples=n,
-            bins=tuple(
-                Bin(float(low), float(high), int(c), s / c if c else None, r / c if c else None)
-                for low, high, c, s, r in zip(
-                    edges[:-1],
-                    edges[1:],
-                    counts.tolist(),
-                    sums.tolist(),
-                    right.tolist(),
-                    strict=True,
-                )
-            ),
-            maximum=maximum,
-            debiased=linear,
-            debiased_square=square,
-        )
+        c, s, r = (v.double().numpy() for v in (self.counts, self.confidence, self.right))
+        if self.equal == "mass" and self.edges is None:
+            return recorded(merged(c, s, r, self.bins), self.nll, self.brier)
+        edges = np.arange(self.bins + 1) / self.bins if self.edges is None else self.edges
+        return recorded(Binned(edges, c, s, r), self.nll, self.brier)
 
 
 def calibration(
@@ -215,31 +170,13 @@ def calibration(
         >>> calibration(sure, torch.tensor([1, 0])).ece
         0.5
     """
-    sums = CalibrationSums(bins)
-    if equal not in ("width", "mass"):
-        raise ValueError(f"equal must be 'width' or 'mass', got {equal!r}.")
-    if equal == "mass":
+    sums = CalibrationSums(bins, equal=equal)
+    if equal == "mass":  # all confidences are at hand: no cells are needed
         check_logits(logits, y)
         confidences = [top(*part)[0] for part in batches(logits, y)]
-        sums.edges = mass_edges(torch.cat(confidences), bins)
+        sums = CalibrationSums._between(mass_edges(torch.cat(confidences), bins))
     sums.add(logits, y)
     return sums.result()
-
-
-def mass_edges(confidence: Float[Tensor, " n"], bins: int) -> Float[np.ndarray, " ends"]:
-    """Ends of bins that hold as many examples each, from 0 to 1.
-
-    Raises:
-        ValueError: if there are fewer examples than bins.
-    """
-    if not len(confidence) >= bins:
-        raise ValueError(
-            f"{bins} bins of equal mass need as many examples, got {len(confidence)}. Take fewer "
-            "bins, or bins of equal width, which may be empty."
-        )
-    ordered = np.sort(confidence.cpu().numpy())
-    last = np.linspace(0, len(ordered), bins + 1)[1:-1].round().astype(int) - 1
-    return np.concatenate([[0.0], ordered[last], [1.0]])
 
 
 def batches(logits: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -263,19 +200,3 @@ def top(
         raise ValueError("logits must not hold NaN or plus infinity, nor a row of no chance.")
     brier = (p * p).sum(-1) * confidence.square() - 2 * own.exp() * confidence + 1
     return confidence, predicted, total.log() - own, brier
-
-
-def _debiased(
-    counts: np.ndarray, sums: np.ndarray, right: np.ndarray
-) -> tuple[float, float, float]:
-    """The debiased square, the debiased ECE, and the largest gap."""
-    some = counts > 0
-    share, n = counts[some] / counts.sum(), counts[some]
-    gap, accuracy = np.abs(sums - right)[some] / n, right[some] / n
-    variance = np.maximum(accuracy * (1 - accuracy), 0)
-    more = n > 1
-    square = float((share * (gap**2 - variance / np.maximum(n - 1, 1)))[more].sum())
-    s = np.sqrt(variance / n)
-    ratio = np.divide(gap, s, out=np.full_like(gap, np.inf), where=s > 0)
-    folded = s * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + gap * erf(ratio / np.sqrt(2))
-    return square, float((share * (2 * gap - folded)).sum()), float(gap.max())

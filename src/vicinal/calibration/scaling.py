@@ -17,7 +17,9 @@ from vicinal.calibration.checks import (
     check_logits,
     refuse_probabilities,
 )
-from vicinal.calibration.measure import Calibration, calibration
+from vicinal.calibration.entries import calibration_of_positive
+from vicinal.calibration.measure import calibration
+from vicinal.calibration.record import Calibration
 
 COLDEST, HOTTEST = 0.05, 20.0  # the range of a fitted temperature
 
@@ -181,7 +183,7 @@ def recalibrated(
     validation: tuple[Tensor, Tensor],
     test: tuple[Tensor, Tensor],
     *,
-    scaling: Literal["temperature", "vector"] = "temperature",
+    scaling: Literal["temperature", "vector", "platt"] = "temperature",
     bins: int = 15,
 ) -> Recalibrated:
     """Fit a map on validation data, and measure test data before and after it.
@@ -189,26 +191,38 @@ def recalibrated(
     Args:
         validation: logits and class ids to fit on.
         test: logits and class ids to measure.
-        scaling: "temperature" or "vector".
+        scaling: "temperature" or "vector" for logits (n, classes); "platt" for one logit per
+            example, measured by `calibration_of_positive`.
         bins: of equal width.
 
     Raises:
-        ValueError: if both sets are the same, and as `calibration` and the fits.
+        ValueError: if both sets are the same, in whatever order, and as `calibration` and the fits.
     """
-    if validation[0].shape == test[0].shape and torch.equal(validation[0], test[0]):
+    if scaling not in ("temperature", "vector", "platt"):
+        raise ValueError(f"scaling must be 'temperature', 'vector' or 'platt', got {scaling!r}.")
+    if _same_rows(validation[0], test[0]):
         raise ValueError(
             "the validation logits are the test logits. A map fitted on the data that it is then "
             "measured on looks better than it is: hold data out."
         )
     if scaling == "temperature":
         found = Scaling((1 / fit_temperature(*validation),), (0.0,))
-    elif scaling == "vector":
-        found = fit_vector(*validation)
     else:
-        raise ValueError(f"scaling must be 'temperature' or 'vector', got {scaling!r}.")
+        found = (fit_vector if scaling == "vector" else fit_platt)(*validation)
+    measured = calibration_of_positive if scaling == "platt" else calibration
     logits, y = test
-    before = calibration(logits, y, bins=bins)
-    return Recalibrated(before, calibration(found(logits.double()), y, bins=bins), found)
+    before = measured(logits, y, bins=bins)
+    return Recalibrated(before, measured(found(logits.double()), y, bins=bins), found)
+
+
+def _same_rows(first: Tensor, second: Tensor) -> bool:
+    """Whether two tables hold the same rows; a table of one row repeated is no sign of that."""
+    if first.shape != second.shape or bool((first == first[:1]).all()):
+        return False
+    if torch.equal(first, second):
+        return True
+    sums = (v.double().reshape(len(v), -1).sum(1).sort().values for v in (first, second))
+    return torch.equal(*sums) and torch.equal(*(torch.unique(v, dim=0) for v in (first, second)))
 
 
 def _minimum(

@@ -13,6 +13,54 @@ GRID = 2**15  # cells of [0, 1]; confidences are shared between the two nearest 
 SHARPEST = 1e-3  # smallest width of the kernel; below it the grid would be seen
 
 
+class SmoothSums:
+    """Residuals on a grid, from which `smooth_ece` follows; batches are added as they come.
+
+    Memory does not grow: the grid is 2¹⁵ numbers.
+
+    Example:
+        >>> sums = SmoothSums()
+        >>> for label in (0, 1):
+        ...     sums.add(torch.zeros(1, 2), torch.tensor([label]))
+        >>> sums.result()  # confidence is a half, and so is accuracy
+        0.0
+    """
+
+    def __init__(self) -> None:
+        self.residual = np.zeros(GRID)
+        self.examples = 0
+
+    def add(self, logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> None:
+        """Take in a batch; nothing of it is kept.
+
+        Raises:
+            ValueError: for NaN, wrong shapes, class ids out of range, no examples, rows that are
+                probabilities.
+        """
+        check_logits(logits, y)
+        refuse_probabilities(logits)
+        for part, labels in batches(logits, y):
+            confidence, predicted, _, _ = top(part, labels)
+            c = confidence.cpu().numpy()
+            self.residual += _shared(c, (predicted == labels).double().cpu().numpy() - c)
+        self.examples += len(y)
+
+    def merge(self, other: "SmoothSums") -> None:
+        """Take in the sums of another process."""
+        self.residual += other.residual
+        self.examples += other.examples
+
+    def result(self) -> float:
+        """The smooth ECE of all that was added.
+
+        Raises:
+            ValueError: if nothing was.
+        """
+        if not self.examples:
+            raise ValueError("no examples were added: calibration of nothing is not defined.")
+        return _fixed_point(dct(self.residual / self.examples, type=2) / 2)
+
+
 def smooth_ece(logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> float:
     r"""The smooth ECE of the predicted class, at a width that the error itself sets.
 
@@ -22,7 +70,8 @@ def smooth_ece(logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> floa
     with y 1 where the prediction is right, c its confidence, and K the Gaussian kernel reflected at
     0 and 1. Unlike the binned ECE it is consistent and changes little when confidences do.
     The integral is computed on a grid of 2¹⁵ cells through the cosine transform, in which
-    reflected Gaussian smoothing is a product; it is right to about 1e-6.
+    reflected Gaussian smoothing is a product; it is right to about 1e-6. For data that come in
+    batches see `SmoothSums`.
 
     Args:
         logits: raw outputs of the model, (n, classes) with 2 or more classes.
@@ -38,15 +87,9 @@ def smooth_ece(logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> floa
     Source:
         Błasiok and Nakkiran (2023), arXiv:2309.12236, definition 6 and section 4.
     """
-    check_logits(logits, y)
-    refuse_probabilities(logits)
-    residual = np.zeros(GRID)
-    for part, labels in batches(logits, y):
-        confidence, predicted, _, _ = top(part, labels)
-        c = confidence.cpu().numpy()
-        residual += _shared(c, (predicted == labels).double().cpu().numpy() - c)
-    spectrum = dct(residual / len(logits), type=2) / 2
-    return _fixed_point(spectrum)
+    sums = SmoothSums()
+    sums.add(logits, y)
+    return sums.result()
 
 
 def _shared(place: np.ndarray, value: np.ndarray) -> np.ndarray:

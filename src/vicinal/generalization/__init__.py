@@ -13,6 +13,7 @@ from vicinal.generalization.glm import glm_regulariser as glm_regulariser
 from vicinal.generalization.glm import ranks as ranks
 from vicinal.generalization.glm import retentive as retentive
 from vicinal.generalization.hidden import HiddenBound as HiddenBound
+from vicinal.generalization.hidden import hidden_bound as hidden_bound
 from vicinal.generalization.hidden import hidden_complexity as hidden_complexity
 from vicinal.generalization.hidden import hidden_regulariser as hidden_regulariser
 from vicinal.generalization.trained import bound_of_trained as bound_of_trained

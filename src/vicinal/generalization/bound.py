@@ -110,42 +110,57 @@ def glm_bound(
         L and B are not given there.
     """
     grid = sorted([gammas] if isinstance(gammas, int | float) else list(gammas))
-    _check(theta, x, y, family, x_bound, theta_bound, y_bounds, grid, delta)
+    check_declared(theta, x, y, family, x_bound, theta_bound, y_bounds, grid, delta)
     n, top = len(x), x_bound * theta_bound
-    factors = _of_family(family, top, y_bounds)
+    factors = of_family(family, top, y_bounds)
     spent = delta / (2 if held_out is not None else 1)
     reached = _membership(theta, x, family, None, top, factors["sup A''"])
     if held_out is not None:
         reached = _membership(theta, held_out, family, spent, top, factors["sup A''"])
+    gamma, d = smallest(grid, reached), x.shape[1] if rank is None else rank
+    ratio = gamma / factors["rho"]
+    reach = max(ratio**0.25, ratio**0.5)
+    complexity = 2 * factors["L"] * factors["L_A"] * reach * math.sqrt(d / n)
+    more = {"gamma": gamma, "needed gamma": reached, "grid": float(len(grid)), "rank": float(d),
+            "n": float(n), "delta": delta, "M": top}  # fmt: skip
+    f = x.detach().double() @ theta.detach().double()
+    caveat = "" if held_out is not None else "θ in W_γ is measured, not proved"
+    return assembled(f, y, family, complexity, spent / len(grid), factors | more, caveat)
+
+
+def assembled(
+    f: Float[Tensor, " n"],
+    y: Shaped[Tensor, " n"],
+    family: Family,
+    complexity: float,
+    spent: float,
+    factors: dict[str, float],
+    caveat: str,
+) -> Bound:
+    """The bound from its complexity term, the deviation paid with `spent` of δ."""
+    train = float(family(f, y.double() if y.is_floating_point() else y).mean())
+    deviation = factors["B"] * math.sqrt(math.log(1 / spent) / (2 * len(f)))
+    value, constant = train + complexity + deviation, _constant(y.double(), family)
+    vacuous = not value < constant
+    return Bound(value, train, complexity, deviation, vacuous, constant, factors, caveat)
+
+
+def smallest(grid: list[float], reached: float) -> float:
+    """The smallest γ that holds θ.
+
+    Raises:
+        ValueError: if none does.
+    """
     fitting = [gamma for gamma in grid if gamma >= reached]
     if not fitting:
         raise ValueError(
             f"theta needs γ of at least {reached:.4g}, and gammas end at {grid[-1]:.4g}: it is not "
             "in the class. Declare a wider grid beforehand; a grid costs log(size) only."
         )
-    gamma, d = fitting[0], x.shape[1] if rank is None else rank
-    ratio = gamma / factors["rho"]
-    reach = max(ratio**0.25, ratio**0.5)
-    f = x.detach().double() @ theta.detach().double()
-    train = float(family(f, y.double() if y.is_floating_point() else y).mean())
-    complexity = 2 * factors["L"] * factors["L_A"] * reach * math.sqrt(d / n)
-    deviation = factors["B"] * math.sqrt(math.log(len(grid) / spent) / (2 * n))
-    value, constant = train + complexity + deviation, _constant(y.double(), family)
-    return Bound(
-        value,
-        train,
-        complexity,
-        deviation,
-        not value < constant,
-        constant,
-        factors
-        | {"gamma": gamma, "needed gamma": reached, "grid": float(len(grid)), "rank": float(d),
-           "n": float(n), "delta": delta, "M": top},
-        "" if held_out is not None else "θ in W_γ is measured, not proved",
-    )  # fmt: skip
+    return fitting[0]
 
 
-def _of_family(family: Family, top: float, y_bounds: tuple[float, float]) -> dict[str, float]:
+def of_family(family: Family, top: float, y_bounds: tuple[float, float]) -> dict[str, float]:
     """L, L_A, B, ρ and sup A'' over |f| ≤ top; l is convex in f and affine in y."""
     ends = torch.tensor([-top, top], dtype=torch.float64)
     low, high = (float(v) for v in family.mean(ends))
@@ -197,7 +212,7 @@ def _constant(y: Tensor, family: Family) -> float:
     return float(family(f, torch.tensor([mean], dtype=torch.float64)))
 
 
-def _check(
+def check_declared(
     theta: Tensor,
     x: Tensor,
     y: Tensor,
@@ -207,20 +222,22 @@ def _check(
     y_bounds: tuple[float, float],
     grid: list[float],
     delta: float,
+    called: str = "x_bound",
 ) -> None:
+    """Refuse numbers out of range, and data outside of what was declared."""
     if not family.scalar:
         raise ValueError(f"the bound is for families of one output, got {family.name}.")
     if not grid or not all(0 < gamma < math.inf for gamma in grid):
         raise ValueError(f"gammas must be positive and finite, at least one, got {grid}.")
     if not 0 < delta < 1:
         raise ValueError(f"delta must lie in (0, 1), got {delta}.")
-    for name, value in (("x_bound", x_bound), ("theta_bound", theta_bound)):
+    for name, value in ((called, x_bound), ("theta_bound", theta_bound)):
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive and finite, got {value}.")
     rounding = 1 + 1e-6
     if not float(x.norm(dim=1).max()) <= x_bound * rounding:
         raise ValueError(
-            f"an input has norm {float(x.norm(dim=1).max()):.4g}, beyond x_bound={x_bound}. The "
+            f"an input has norm {float(x.norm(dim=1).max()):.4g}, beyond {called}={x_bound}. The "
             "bound must be known beforehand, not read off the data."
         )
     if not float(theta.norm()) <= theta_bound * rounding:

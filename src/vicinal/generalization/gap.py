@@ -48,12 +48,15 @@ class SizePoint:
     Attributes:
         size: training examples.
         train_loss, test_loss, gap: means over repetitions with Student's intervals.
+        train_accuracy, test_accuracy: likewise; None for values.
     """
 
     size: int
     train_loss: Paired
     test_loss: Paired
     gap: Paired
+    train_accuracy: Paired | None = None
+    test_accuracy: Paired | None = None
 
 
 def generalization_gap(
@@ -132,18 +135,27 @@ def size_curve(
         raise ValueError(f"sizes must lie in 1..{len(y)}, at least one, got {list(sizes)}.")
     if not repeats >= 1:
         raise ValueError(f"repeats must be at least 1, got {repeats}.")
-    found = np.empty((len(sizes), repeats, 2))
+    found = np.full((len(sizes), repeats, 4), np.nan)
     for repeat in range(repeats):
         order = torch.from_numpy(rng.permutation(len(y)))
         for place, size in enumerate(sizes):
             part = x[order[:size]], y[order[:size]]
             model = fit(*part, rng)
             for side, data in enumerate((part, test)):
-                found[place, repeat, side] = float(_losses(model, *data, family)[0].mean())
-    return [
-        SizePoint(size, *(paired(v.tolist()) for v in (own, new, new - own)))
-        for size, (own, new) in zip(sizes, found.transpose(0, 2, 1), strict=True)
-    ]
+                losses, right = _losses(model, *data, family)
+                found[place, repeat, side] = float(losses.mean())
+                found[place, repeat, side + 2] = np.nan if right is None else float(right.mean())
+    return [_point(size, values) for size, values in zip(sizes, found, strict=True)]
+
+
+def _point(size: int, values: Float[np.ndarray, "repeats 4"]) -> SizePoint:
+    """Losses on training and test data, then accuracies."""
+    own, new, right, new_right = values.T
+    train, test, gap = (paired(v.tolist()) for v in (own, new, new - own))
+    if np.isnan(right).any():
+        return SizePoint(size, train, test, gap)
+    accuracies = (paired(v.tolist()) for v in (right, new_right))
+    return SizePoint(size, train, test, gap, *accuracies)
 
 
 def _losses(

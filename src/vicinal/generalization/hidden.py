@@ -1,13 +1,22 @@
 """Two-layer nets with squared loss, mixed at their last hidden features."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vicinal.generalization.bound import (
+    Bound,
+    assembled,
+    check_declared,
+    of_family,
+    smallest,
+)
 from vicinal.laws import Law, glm_coefficient
+from vicinal.losses import gaussian
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,74 @@ def hidden_complexity(features: Float[Tensor, "n d"], gamma: float) -> HiddenBou
         )
     lift, rank = float((along / singular[kept]).square().sum()), int(kept.sum())
     return HiddenBound(2 * math.sqrt(gamma * (rank + lift) / n), gamma, rank, lift)
+
+
+def hidden_bound(
+    theta: Float[Tensor, " d"],
+    features: Float[Tensor, "n d"],
+    y: Float[Tensor, " n"],
+    *,
+    feature_bound: float,
+    theta_bound: float,
+    y_bounds: tuple[float, float],
+    gammas: float | Sequence[float],
+    delta: float = 0.05,
+    lift: float | None = None,
+    held_out: Float[Tensor, "m d"] | None = None,
+) -> Bound:
+    r"""Bound the expected squared-error loss of θ'h, for a first layer fixed beforehand.
+
+    $$L(\theta) \le L_{std}(\theta) + 2 L \sqrt{\gamma (d + lift) / n}
+      + B \sqrt{\log(1/\delta)/2n}, \qquad lift = \|\Sigma^{\dagger/2}\mu\|^2$$
+
+    for all θ with $\theta'\Sigma\theta \le \gamma$, Σ and μ of the law of the features, rank(Σ) at
+    most d. With M = feature_bound · theta_bound, which |θ'h| cannot exceed, L is the largest
+    |θ'h - y| and B the range of the loss f²/2 - yf (without the y²/2 of half the squared error).
+    As in `glm_bound` a grid of γ is paid by a union bound, and θ in the class is proved from
+    `held_out` features, by Hoeffding's inequality for E(θ'h)², or measured. The lift must be
+    known; measured on the features it makes the bound indicative.
+
+    Args:
+        theta: weights of the last layer; no intercept: a constant feature has no variance.
+        features: last hidden features of the training data, from a first layer that these data had
+            no part in.
+        y: training targets, within y_bounds.
+        feature_bound: largest ‖h‖ that can occur, known beforehand.
+        theta_bound: largest ‖θ‖ that training could have returned.
+        y_bounds: smallest and largest y that can occur.
+        gammas: γ, or a grid of them, fixed before the data were seen.
+        delta: the bound fails with at most this probability.
+        lift: of the law of the features, where it is known.
+        held_out: features that played no part in training.
+
+    Raises:
+        ValueError: where the data are outside of the declared bounds, no γ holds θ, a feature is
+            constant, or a number is out of range.
+
+    Source:
+        Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, section 3.3; L and B are
+        not given there.
+    """
+    grid = sorted([gammas] if isinstance(gammas, int | float) else list(gammas))
+    declared = feature_bound, theta_bound, y_bounds, grid, delta
+    check_declared(theta, features, y, gaussian, *declared, called="feature_bound")
+    top, spent = feature_bound * theta_bound, delta / (2 if held_out is not None else 1)
+    factors = of_family(gaussian, top, y_bounds)
+    f = features.detach().double() @ theta.detach().double()
+    reached = float((f - f.mean()).square().mean())
+    if held_out is not None:  # the variance is at most the mean square
+        square = float((held_out.detach().double() @ theta.detach().double()).square().mean())
+        margin = top**2 * math.sqrt(math.log(1 / spent) / (2 * len(held_out)))
+        reached = min(square + margin, top**2)
+    gamma, d = smallest(grid, reached), features.shape[1]
+    measured = hidden_complexity(features, gamma).lift if lift is None else lift
+    complexity = 2 * factors["L"] * factors["L_A"] * math.sqrt(gamma * (d + measured) / len(f))
+    more = {"gamma": gamma, "needed gamma": reached, "grid": float(len(grid)), "rank": float(d),
+            "lift": measured, "n": float(len(f)), "delta": delta, "M": top}  # fmt: skip
+    guesses = [word for word, known in (("the lift", lift), ("θ in the class", held_out))
+               if known is None]  # fmt: skip
+    caveat = f"{' and '.join(guesses)} measured, not proved" if guesses else ""
+    return assembled(f, y, gaussian, complexity, spent / len(grid), factors | more, caveat)
 
 
 def _centred(features: Tensor) -> Tensor:
