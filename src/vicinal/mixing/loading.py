@@ -2,7 +2,7 @@
 
 What a worker does not know, the epoch and the step, travels with the indices that the
 sampler hands out. So the draws depend neither on the number of workers nor on which of them
-makes them, and are those of a loop that calls ``draw_generator(seed, epoch=..., step=...)``.
+makes them, and are those of a loop that calls ``draw_generator(seed, epoch=..., step=...)``::
 
     loader = DataLoader(
         Keyed(dataset),
