@@ -8,11 +8,22 @@ Every study is one command `vicinal compare`, printed before it runs and kept wi
 """
 
 import gzip
+import json
 import shlex
+import statistics
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from vicinal import store
+from vicinal.report.comparison import Cell, Group, Record, compare
+from vicinal.report.findings import sentences
+from vicinal.report.numbers import NONE, differences, spread
+from vicinal.report.rows import main_metrics
+
+KEPT = Path(__file__).parents[1] / "evidence"
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian's dataset-fashion-mnist
 TESTED = 1000  # of the 10,000 test images; attacks on all of them would take ten times as long
@@ -39,27 +50,32 @@ class Study:
     epochs: int
     train_size: int | None = None
 
-    def command(self, seeds: int) -> list[str]:
+    def command(self) -> list[str]:
         """The arguments of `vicinal`."""
         size = [] if self.train_size is None else ["--train-size", str(self.train_size)]
         return [
-            *("compare", self.data, *size, "--epochs", str(self.epochs), "--seeds", str(seeds)),
+            *(
+                "compare",
+                self.data,
+                *size,
+                "--epochs",
+                str(self.epochs),
+                "--seeds",
+                str(self.seeds),
+            ),
             *("--methods", *self.methods, "--out", self.name),
         ]
 
 
-# cheapest first; 400 steps of training or more everywhere
+# 400 steps of training or more everywhere
 STUDIES = (
     Study("diabetes", "diabetes", (*ANYWHERE, "cmixup"), 10, 100),
     Study("breast-cancer", "breast_cancer", (*ANYWHERE, "remix"), 10, 100),
-    Study("digits-200", "digits", (*ANYWHERE, "remix", *CUTTING), 10, 100, 200),
+    Study("digits-200", "digits", (*ANYWHERE, "remix", *CUTTING), 5, 100, 200),
     Study("digits", "digits", (*ANYWHERE, "remix", *CUTTING), 5, 30),
-    Study(
-        "fashion-2k", "idx:fashion-mnist", (*MIXUPS, "cutmix", "manifoldmixup", "regmixup"),
-        5, 15, 2_000,
-    ),
-    Study("fashion-12k", "idx:fashion-mnist", (*MIXUPS, "cutmix"), 5, 8, 12_000),
-)  # fmt: skip
+    Study("fashion-2k", "idx:fashion-mnist", (*MIXUPS, "cutmix"), 5, 13, 2_000),
+    Study("fashion-12k", "idx:fashion-mnist", MIXUPS, 5, 4, 12_000),
+)
 
 
 def fashion(folder: Path) -> None:
@@ -75,16 +91,151 @@ def fashion(folder: Path) -> None:
 
 
 def run(folder: Path) -> None:
-    """Five seeds of every study, then the further seeds of those that have more."""
+    """Every study; what FOLDER holds already is not done again."""
     fashion(folder / "fashion-mnist")
-    for most in (5, 10):
-        for study in STUDIES:
-            if most == 5 or study.seeds > 5:
-                command = study.command(min(study.seeds, most))
-                print("vicinal", shlex.join(command), flush=True)
-                called = [sys.executable, "-m", "vicinal.cli", *command]
-                subprocess.run(called, cwd=folder, check=True)
+    for study in STUDIES:
+        print("vicinal", shlex.join(study.command()), flush=True)
+        called = [sys.executable, "-m", "vicinal.cli", *study.command()]
+        subprocess.run(called, cwd=folder, check=True)
+
+
+def keep(folder: Path) -> None:
+    """The numbers of every finished study, and its report, into evidence/."""
+    KEPT.mkdir(exist_ok=True)
+    for study in STUDIES:
+        records, _ = store.load(folder / study.name / "runs")
+        (group,) = compare(records).groups
+        kept = summary(study, group, records)
+        store.write(KEPT / f"{study.name}.json", json.dumps(kept, indent=1) + "\n")
+        store.write(KEPT / f"{study.name}.md", report(kept))
+
+
+def summary(study: Study, group: Group, records: list[Record]) -> dict[str, Any]:
+    """What was run and what came out: values by seed, and paired differences to ERM."""
+    metrics = main_metrics(group)
+    return {
+        "name": study.name,
+        "command": "vicinal " + shlex.join(study.command()),
+        "data": records[0]["data"] | {"labels": len(records[0]["data"]["labels"])},
+        "configuration": group.configuration,
+        "environment": {k: records[0]["environment"][k] for k in ("python", "torch", "numpy")},
+        "baseline": group.baseline,
+        "seeds": list(group.seeds),
+        "failed": [asdict(failure) for failure in group.failed],
+        "metrics": [
+            {"key": m.key, "label": m.label, "unit": m.unit, "better": m.better} for m in metrics
+        ],
+        "methods": {
+            method: {m.key: _cell(group.cell(method, m.key)) for m in metrics}
+            for method in group.methods
+        },
+        "verdict": [[sentence.topic, sentence.text] for sentence in sentences(group)],
+    }
+
+
+def _cell(cell: Cell | None) -> dict[str, Any]:
+    assert cell is not None
+    d = cell.difference
+    interval = None if d is None else [_short(end) for end in (d.mean, d.low, d.high)]
+    return {"values": [_short(v) for v in cell.values], "difference": interval}
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
+
+
+def load(name: str) -> dict[str, Any]:
+    """A study from evidence/."""
+    kept: dict[str, Any] = json.loads((KEPT / f"{name}.json").read_text("utf-8"))
+    return kept
+
+
+def written(kept: dict[str, Any], method: str, key: str) -> str:
+    """A difference to the baseline with its interval, and in bold what the interval shows."""
+    metric = next(m for m in kept["metrics"] if m["key"] == key)
+    difference = kept["methods"][method][key]["difference"]
+    if difference is None:
+        return NONE
+    mean, low, high = differences(difference, metric["unit"])
+    text = f"{mean} [{low}, {high}]".replace(" ", "\N{NO-BREAK SPACE}")
+    if difference[1] <= 0 <= difference[2] or metric["better"] == "neither":
+        return text
+    good = (difference[1] > 0) == (metric["better"] == "higher")
+    return f"{text} **{'better' if good else 'worse'}**"
+
+
+def level(kept: dict[str, Any], method: str, key: str) -> str:
+    """Mean ± standard deviation over seeds."""
+    metric = next(m for m in kept["metrics"] if m["key"] == key)
+    values = kept["methods"][method][key]["values"]
+    return spread(statistics.fmean(values), statistics.stdev(values), metric["unit"])
+
+
+def attacked(kept: dict[str, Any]) -> str:
+    """The key of the iterated attack."""
+    return next(m["key"] for m in kept["metrics"] if m["key"].startswith("robust/pgd"))
+
+
+def columns(kept: dict[str, Any]) -> dict[str, str]:
+    """Headings and keys of the short tables."""
+    labels = {m["key"]: m["label"] for m in kept["metrics"]}
+    pgd = attacked(kept)
+    if "rmse" in labels:
+        keys = ("rmse", "r2", "coverage", pgd)
+        return {labels[key]: key for key in keys}
+    return {
+        "accuracy, points": "accuracy",
+        "ECE as trained, points": "ece_before",
+        "ECE after one temperature": "ece_after",
+        "NLL after one temperature": "nll_after",
+        f"{labels[pgd]}, points": pgd,
+    }
+
+
+def report(kept: dict[str, Any]) -> str:
+    """All methods of one study, as Markdown."""
+    chosen, base = columns(kept), kept["baseline"]
+    lines = [f"# {kept['name']}\n", f"```sh\n{kept['command']}\n```\n"]
+    examples = kept["data"]["examples"]
+    lines.append(
+        f"{examples['train']} training, {examples['validation']} validation and "
+        f"{examples['test']} test examples, model `{kept['configuration']['model']}`, "
+        f"{len(kept['seeds'])} seeds; vicinal {kept['configuration']['version']}, "
+        f"torch {kept['environment']['torch']}.\n"
+    )
+    lines += [f"- **{topic}:** {text}" for topic, text in kept["verdict"]]
+    lines.append("\n| method | " + " | ".join(chosen) + " |")
+    lines.append("|---" * (1 + len(chosen)) + "|")
+    lines.append(_line(f"{base}, itself", [level(kept, base, key) for key in chosen.values()]))
+    for method in kept["methods"]:
+        if method != base:
+            found = [written(kept, method, key) for key in chosen.values()]
+            lines.append(_line(f"`{method}`", found))
+    return "\n".join(lines) + "\n"
+
+
+def _line(first: str, cells: list[str]) -> str:
+    return f"| {first} | " + " | ".join(cells) + " |"
+
+
+def table() -> str:
+    """What mixup did in every study, for README.md."""
+    kept = [load(study.name) for study in STUDIES]
+    heads = ("accuracy", "ECE as trained", "NLL, scaled", "PGD-20")
+    lines = ["| study | method | " + " | ".join(heads) + " |", "|---" * (2 + len(heads)) + "|"]
+    for study in kept:
+        if "rmse" in study["methods"]["erm"]:
+            continue
+        keys = ("accuracy", "ece_before", "nll_after", attacked(study))
+        for method in ("mixup(alpha=0.2)", "mixup(alpha=1)"):
+            found = [written(study, method, key) for key in keys]
+            lines.append(_line(f"{study['name']} | {method}", found))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[2]).resolve())
+    command, *folder = sys.argv[1:]
+    if command == "table":
+        print(table())
+    else:
+        {"run": run, "keep": keep}[command](Path(folder[0]).resolve())

@@ -16,7 +16,7 @@ import vicinal  # noqa: E402
 
 project = "vicinal"
 author = "the contributors of vicinal"
-copyright = "the contributors of vicinal, Apache-2.0"  # noqa: A001
+copyright = "the contributors of vicinal, Apache-2.0"
 version = release = vicinal.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
