@@ -1,0 +1,47 @@
+"""The picture of a report: python docs/picture.py demo/report.html docs/_static/report.webp.
+
+Two parts of the page as Chromium shows it, one below the other: the verdict, and the differences.
+"""
+
+import sys
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+WIDTH = 1100
+PARTS = (
+    ("main, body", ".glance"),
+    ("h3:has-text('Differences to')", "figure[data-name$=differences] svg"),
+)
+
+
+def part(page: Page, first: str, last: str) -> Image.Image:
+    """From the top of one element to the end of another."""
+    top = page.locator(first).first.bounding_box()
+    end = page.locator(last).last.bounding_box()
+    assert top is not None and end is not None
+    clip = {"x": 0, "y": top["y"], "width": WIDTH, "height": end["y"] + end["height"] - top["y"]}
+    return Image.open(BytesIO(page.screenshot(clip=clip, full_page=True))).convert("RGB")
+
+
+def main(report: Path, out: Path) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+        page = browser.new_page(viewport={"width": WIDTH, "height": 800})
+        page.goto(report.resolve().as_uri())
+        page.wait_for_selector("html[data-figures=drawn]")
+        images = [part(page, *ends) for ends in PARTS]
+        browser.close()
+    whole = Image.new("RGB", (WIDTH, sum(i.height for i in images) + 40 * len(images)), "white")
+    at = 0
+    for image in images:
+        whole.paste(image.getpixel((0, 0)), (0, at, WIDTH, whole.height))
+        whole.paste(image, (0, at))
+        at += image.height + 40
+    whole.save(out, quality=80, method=6)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
