@@ -21,12 +21,14 @@ def part(page: Page, first: str, last: str) -> Image.Image:
     """From the top of one element to the end of another."""
     top = page.locator(first).first.bounding_box()
     end = page.locator(last).last.bounding_box()
-    assert top is not None and end is not None
+    assert top is not None
+    assert end is not None
     clip = {"x": 0, "y": top["y"], "width": WIDTH, "height": end["y"] + end["height"] - top["y"]}
     return Image.open(BytesIO(page.screenshot(clip=clip, full_page=True))).convert("RGB")
 
 
 def main(report: Path, out: Path) -> None:
+    """Open the page, put its parts below each other, and save them."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
         page = browser.new_page(viewport={"width": WIDTH, "height": 800})
