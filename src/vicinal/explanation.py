@@ -128,7 +128,16 @@ def explain(
     tell(1 / steps)
     points = []
     for k, law in enumerate(laws):
-        risk = vicinal_risk(model, x, y, law, family, pairs=pairs, rng=_same(seed))
+        risk = vicinal_risk(
+            model,
+            x,
+            y,
+            law,
+            family,
+            pairs=pairs,
+            rng=_same(seed),
+            progress=lambda share, k=k: tell((2 * k + 1 + share) / steps),  # type: ignore[misc]
+        )
         tell((2 * k + 2) / steps)
         shrunk = expand_shrunk(model, x, y, law, family, partners=partners, rng=_same(seed))
         tell((2 * k + 3) / steps)

@@ -128,10 +128,22 @@ def vicinal_risk(
             error, how = 0.0, "all pairs by their logits: the model is affine on random lines"
         else:
             value, change, nodes = converged(
-                lambda lam, weight: over_all_pairs(f, x, y, family, lam, weight, tell), law, 64
+                lambda lam, weight: over_all_pairs(
+                    f, x, y, family, lam, weight, _of_doublings(tell, len(lam))
+                ),
+                law,
+                64,
             )
+            tell(1.0)
             error, how = 0.0, "all pairs"
     return Estimate(finite(value, "the mixup loss"), error, change, nodes, how)
+
+
+def _of_doublings(tell: Progress, nodes: int) -> Progress:
+    """Progress over doublings of the nodes, of which two are certain; more wait at the end."""
+    if nodes <= 8:
+        return lambda share: tell(share / 3)
+    return (lambda share: tell((1 + 2 * share) / 3)) if nodes <= 16 else (lambda share: tell(1.0))
 
 
 def _by_logits(

@@ -1,14 +1,22 @@
 """vicinal explain: what mixup does to the loss of a trained model."""
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vicinal.cli.errors import known, refuse
+
+if TYPE_CHECKING:
+    from vicinal.data.split import Part, Split
+    from vicinal.report.explained import Examples
+
+Families = Literal["categorical", "bernoulli", "gaussian", "poisson"]
 
 
 def explain(
@@ -17,7 +25,9 @@ def explain(
     data: str = "digits",
     target: str | None = None,
     architecture: str | None = None,
-    part: Literal["train", "validation", "test"] = "train",
+    family: Families | None = None,
+    standardise: bool = False,
+    part: Literal["train", "validation", "test", "all"] = "train",
     alphas: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (
         0.05,
         0.1,
@@ -42,7 +52,11 @@ def explain(
         data: Data set, as in compare: a name, a file, a folder, or module:attribute.
         target: Target column of a table; by default the last one.
         architecture: For a file of weights, the reference model: cnn, mlp or linear.
-        part: Which part of the split of this seed to explain.
+        family: The loss. By default categorical for classes (bernoulli for two of them and a model
+            with one output) and gaussian for values.
+        standardise: Standardise the columns of a table, and values, by those of the training part,
+            as compare does; always done for reference models. Otherwise data come as they are.
+        part: Which part of the split of this seed to explain, or all of the data.
         alphas: Strengths, the law of λ being Beta(α, α).
         pairs: Mixed examples to evaluate per strength.
         exact: Sum all pairs and take all directions; slow beyond a few hundred examples.
@@ -50,49 +64,173 @@ def explain(
         seed: Of the split and of the pairs.
         out: Folder for the results.
     """
-    import json
-    from dataclasses import asdict
+    say = Console(stderr=True)
+    try:
+        split, loaded = _opened(model, data, target, architecture, seed, standardise)
+        chosen: Part = getattr(split, part)
+        out.mkdir(parents=True, exist_ok=True)
+        record = _record(
+            loaded, split, chosen, family, alphas, None if exact else pairs, shown, seed, say
+        )
+    except (ValueError, TypeError, OSError) as error:
+        refuse(error)
+    units = standardise or architecture is not None
+    record["settings"] = _settings(model, data, target, part, seed, record["family"], units, split)
+    _write(record, _named(record, split, chosen), out)
+    return 0
 
-    import numpy as np
+
+def _opened(
+    model: str, data: str, target: str | None, architecture: str | None, seed: int, whole: bool
+) -> "tuple[Split, Any]":
+    """The data and the model, checked against each other as far as can be."""
     import torch
 
-    from vicinal import explanation, store
     from vicinal.data import load
     from vicinal.model_files import load_model
     from vicinal.models import MODELS
-    from vicinal.report import explained
 
     torch.set_num_threads(1)  # for small data more threads cost more than they give
-    say = Console(stderr=True)
+    if architecture is not None:
+        known("architecture", architecture, MODELS)
+    split = load(data, seed, target=target, standardise=whole or architecture is not None)
+    return split, load_model(model, split, architecture)
+
+
+def _record(
+    model: Any,
+    split: "Split",
+    part: "Part",
+    family: Families | None,
+    alphas: tuple[float, ...],
+    pairs: int | None,
+    shown: int,
+    seed: int,
+    say: Console,
+) -> dict[str, Any]:
+    """The explanation as plain data, with progress and warnings told on the way."""
+    import warnings
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from vicinal import explanation, losses, store
+
+    x = _in_precision_of(model, part.x)
+    chosen = getattr(losses, _family(model, x, split, family, say))
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        Progress(*columns, console=say, disable=not say.is_terminal, transient=True) as progress,
+    ):
+        warnings.simplefilter("always", UserWarning)
+        task = progress.add_task("explaining", total=1.0)
+        found = explanation.explain(
+            model,
+            x,
+            part.y.to(x) if part.y.is_floating_point() else part.y,
+            family=chosen,
+            alphas=alphas,
+            pairs=pairs,
+            partners=None if pairs is None else 8,
+            shown=shown,
+            rng=np.random.default_rng(seed),
+            progress=lambda share: progress.update(task, completed=share),
+        )
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        say.print(f"Note: {escape(message)}", highlight=False)
+    return store.plain(asdict(found))
+
+
+def _in_precision_of(model: Any, x: Any) -> Any:
+    """Inputs in the kind of number that the model computes with."""
+    kinds = [p.dtype for p in model.parameters() if p.is_floating_point()]
+    return x.to(kinds[0]) if kinds else x
+
+
+def _family(model: Any, x: Any, split: "Split", asked: Families | None, say: Console) -> str:
+    """The loss: as asked for, or what fits the targets and the outputs of the model.
+
+    Raises:
+        ValueError: if the model cannot take the data.
+    """
+    import torch
+
+    from vicinal.forward import unchanged
+
     try:
-        if architecture is not None:
-            known("architecture", architecture, MODELS)
-        split = load(data, seed, target=target)
-        loaded = load_model(model, split, architecture)
-        chosen = getattr(split, part)
-        out.mkdir(parents=True, exist_ok=True)
-        with Progress(console=say, disable=not say.is_terminal, transient=True) as progress:
-            task = progress.add_task("explaining", total=1.0)
-            found = explanation.explain(
-                loaded,
-                chosen.x,
-                chosen.y,
-                family=split.family,
-                alphas=alphas,
-                pairs=None if exact else pairs,
-                partners=None if exact else 8,
-                shown=shown,
-                rng=np.random.default_rng(seed),
-                progress=lambda share: progress.update(task, completed=share),
-            )
-    except (ValueError, TypeError, OSError) as error:
-        refuse(error)
-    record = store.plain(asdict(found))
-    named = sorted({e["index"] for group in record["carriers"].values() for e in group})
-    rows, labels = ({k: v[k].numpy() for k in named} for v in (chosen.x, chosen.y))
+        with torch.no_grad(), unchanged(model) as f:
+            outputs = f(x[:2])
+    except RuntimeError as error:  # shapes, kinds of numbers
+        raise ValueError(
+            f"the model cannot take a batch of shape {tuple(x[:2].shape)}: {error}"
+        ) from error
+    columns = 1 if outputs.ndim == 1 else outputs.shape[1]
+    if asked is not None:
+        return asked
+    if split.classes == 2 and columns == 1:
+        return "bernoulli"
+    if split.classes and columns > split.classes:
+        say.print(
+            f"Note: the model has {columns} outputs and the data {split.classes} classes, which "
+            f"are taken for the first of them: {escape(', '.join(split.labels))}."
+        )
+    return split.family.name
+
+
+def _settings(
+    model: str,
+    data: str,
+    target: str | None,
+    part: str,
+    seed: int,
+    family: str,
+    standardised: bool,
+    split: "Split",
+) -> dict[str, Any]:
+    from vicinal import __version__
+
+    told = {"model": model, "data": data, "target": target, "part": part, "seed": seed}
+    units = "images as they are" if split.bounds else "standardised" if standardised else "raw"
+    told |= {"family": family, "inputs": units, "vicinal": __version__}
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _named(record: dict[str, Any], split: "Split", part: "Part") -> "Examples":
+    """The examples that the record names, and their numbers in the data put into it."""
+    from vicinal.report.explained import Examples
+
+    found = [example for group in record["carriers"].values() for example in group]
+    for example in found:
+        example["row"] = int(part.rows[example["index"]])
+    named = sorted({example["index"] for example in found})
+    return Examples(
+        {k: part.x[k].numpy() for k in named},
+        {k: _target(split, part.y[k].item()) for k in named},
+        {k: int(part.rows[k]) for k in named},
+        split.features,
+        split.bounds,
+    )
+
+
+def _target(split: "Split", y: float) -> str:
+    return split.labels[int(y)] if split.labels else f"{y:.4g}"
+
+
+def _write(record: dict[str, Any], examples: "Examples", out: Path) -> None:
+    import json
+
+    from vicinal import store
+    from vicinal.report import explained, still
+    from vicinal.report.strengths import figures
+
+    command = "vicinal " + shlex.join(sys.argv[1:])
+    page = explained.page(record, examples, command=command)
     store.write(out / "explanation.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-    store.write(out / "explanation.html", explained.page(record, rows, labels))
-    explained.figure(record).save(out / "explanation.svg")
-    Console().print(explained.table(record))
-    Console().print(escape(f"Figure: {out / 'explanation.html'}"), highlight=False, soft_wrap=True)
-    return 0
+    store.write(out / "explanation.html", page)
+    store.write(out / "explanation.svg", still.svg(figures(record)))
+    console = Console()
+    console.print(explained.table(record))
+    for topic, text in explained.sentences(record):
+        console.print(f"[bold]{topic}:[/] {escape(text)}", highlight=False)
+    console.print(escape(f"Figure: {out / 'explanation.html'}"), highlight=False, soft_wrap=True)

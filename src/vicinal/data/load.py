@@ -12,7 +12,12 @@ from vicinal.data.split import Split, split
 
 
 def load(
-    name: str, seed: int, train_size: int | None = None, *, target: str | None = None
+    name: str,
+    seed: int,
+    train_size: int | None = None,
+    *,
+    target: str | None = None,
+    standardise: bool = True,
 ) -> Split:
     """Load a data set by name and split it at random.
 
@@ -21,11 +26,12 @@ def load(
         seed: of the split; the same seed gives the same parts.
         train_size: training examples to use, stratified; None for all of them.
         target: the target column of a table; None takes the last one.
+        standardise: whether tables and values are; without it they come as they are.
 
     Raises:
         ValueError: see `read` and `split`.
     """
-    return split(read(name, target), name, seed, train_size)
+    return split(read(name, target), name, seed, train_size, standardise=standardise)
 
 
 @lru_cache(maxsize=2)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
@@ -17,10 +17,11 @@ TEST, VALIDATION = 0.3, 0.2  # shares of all examples; the rest is for training
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a data set: inputs, and class ids or values."""
+    """One part of a data set: inputs, class ids or values, and their rows in the whole."""
 
     x: Float[Tensor, "n *rest"]
     y: Shaped[Tensor, " n"]
+    rows: Int[Tensor, " n"]
 
     def __len__(self) -> int:
         return len(self.y)
@@ -55,12 +56,23 @@ class Split:
     features: tuple[str, ...] = ()
 
     @property
+    def all(self) -> Part:
+        """The whole data set, or what is left of it, in the order of its rows."""
+        parts = (self.train, self.validation, self.test)
+        rows = torch.cat([part.rows for part in parts])
+        order = rows.argsort()
+        x, y = (torch.cat(side)[order] for side in zip(*((p.x, p.y) for p in parts), strict=True))
+        return Part(x, y, rows[order])
+
+    @property
     def outputs(self) -> int:
         """How many numbers a model gives for one example."""
         return self.classes or 1
 
 
-def split(raw: Raw, name: str, seed: int, train_size: int | None = None) -> Split:
+def split(
+    raw: Raw, name: str, seed: int, train_size: int | None = None, *, standardise: bool = True
+) -> Split:
     """Split a data set at random, stratified by class where there are classes.
 
     30 % of the examples are for testing, unless the data say which, 20 % for validation, the rest
@@ -72,6 +84,7 @@ def split(raw: Raw, name: str, seed: int, train_size: int | None = None) -> Spli
         name: what errors call them.
         seed: of the split; the same seed gives the same parts.
         train_size: training examples to use, stratified; None for all of them.
+        standardise: whether tables and values are; images never are.
 
     Raises:
         ValueError: if train_size is larger than the training part, or smaller than 2 and the number
@@ -92,15 +105,19 @@ def split(raw: Raw, name: str, seed: int, train_size: int | None = None) -> Spli
             )
         if train_size < len(train):
             train = _subset(train, strata, train_size, rng)
-    if not images:
+    if standardise and not images:
         x = (x - x[train].mean(0)) / np.maximum(x[train].std(0), 1e-12)
     unit = 1.0
-    if not raw.classifies:
+    if standardise and not raw.classifies:
         unit = float(y[train].std())
-        y = ((y - y[train].mean()) / max(unit, 1e-12)).astype(np.float32)
+        y = (y - y[train].mean()) / max(unit, 1e-12)
+    if not raw.classifies:
+        y = y.astype(np.float32)
 
     def part(rows: np.ndarray) -> Part:
-        return Part(torch.from_numpy(x[rows]).float(), torch.from_numpy(y[rows]))
+        return Part(
+            torch.from_numpy(x[rows]).float(), torch.from_numpy(y[rows]), torch.from_numpy(rows)
+        )
 
     return Split(
         part(train),

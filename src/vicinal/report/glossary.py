@@ -47,6 +47,8 @@ PLACES = {
     "learning": ("Mixup loss", "NLL"),
     "decomposition": ("Mixup loss", "R1, R2, R3", "Remainder"),
     "terms-over-training": ("Mixup loss", "R1, R2, R3", "Remainder"),
+    "strength-of-mixing": ("α", "Mixup loss", "Remainder"),
+    "terms-of-the-expansion": ("R1, R2, R3", "Remainder"),
     "robustness": ("ε", "FGSM", "PGD"),
     "reliability": ("ECE", "Temperature"),
 }  # fmt: skip

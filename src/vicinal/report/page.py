@@ -1,18 +1,8 @@
 """One self-contained page: the verdict, the table, the figures, and how to reproduce them."""
 
-import base64
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
-
-import vl_convert
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from vicinal import store
 from vicinal.report.comparison import (
@@ -24,11 +14,11 @@ from vicinal.report.comparison import (
     grouped,
     identity,
 )
+from vicinal.report.document import document
 from vicinal.report.examples import Hardest, hardest
 from vicinal.report.exports import EXPORTS
 from vicinal.report.figures import figures
 from vicinal.report.findings import Sentence, sentences
-from vicinal.report.glossary import glossary
 from vicinal.report.headline import Glance, glance, headline
 from vicinal.report.metrics import at
 from vicinal.report.numbers import finite, number
@@ -84,20 +74,15 @@ def render(
     comparison = compare(records)
     sections = _sections(comparison, grouped(records))
     drawn = [panel.spec() for s in sections for figure in s.figures for panel in figure.panels]
-    scripts = (Markup(_vega()), Markup(_text("page.js.jinja")))  # our own files, not input
     environment = _distinct(records, "environment") | _versions(records)
     seconds = [
         finite(at(r, "seconds", part)) for r in records for part in ("training", "measuring")
     ]
-    template = _environment().from_string(_text("page.html.jinja"))
-    return template.render(
+    return document(
+        "page.html.jinja",
+        specs=drawn,
+        whole=comparison.to_json(),
         title=_title(comparison),
-        policy=_policy(scripts),
-        style=Markup(_text("page.css.jinja")),
-        scripts=scripts,
-        specs=Markup(_json(drawn)),
-        comparison=Markup(_json(comparison.to_json())),
-        glossary=glossary,
         schema=SCHEMA,
         sections=sections,
         several=len(sections) > 1,
@@ -204,37 +189,3 @@ def _versions(records: Sequence[Record]) -> dict[str, dict[str, int]]:
     """The versions of this package; part of the configuration, as numbers may depend on it."""
     found = _distinct(records, "configuration")
     return {"vicinal": found["version"]} if "version" in found else {}
-
-
-def _environment() -> Environment:
-    return Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-
-
-def _json(value: Any) -> str:
-    """JSON that no HTML parser can leave: no `<`, `>` or `&` in it."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _policy(scripts: Sequence[str]) -> str:
-    """A policy that lets these two scripts run and nothing be fetched."""
-    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
-    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-@cache
-def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script."""
-    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    # the only sequences that change how a browser reads a script element
-    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _text(name: str) -> str:
-    return files("vicinal.report").joinpath(name).read_text(encoding="utf-8")
