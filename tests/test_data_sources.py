@@ -7,6 +7,7 @@ import textwrap
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vicinal.data import load, read
@@ -237,3 +238,21 @@ def test_arrays_that_do_not_fit():
         checked("data", np.array([["a"]] * 8), [0, 1] * 4)
     with pytest.raises(ValueError, match="images must lie in"):
         checked("data", 300 * np.ones((8, 1, 2, 2)), [0, 1] * 4, bounds=(0.0, 1.0))
+
+
+@pytest.mark.parametrize("values", [True, False], ids=["values", "classes"])
+def test_the_whole_comes_back_in_its_order_and_units(tmp_path, values):
+    targets = 5 + 3 * X[:, 2] if values else NAMES
+    name = csv_file(
+        tmp_path / "t.csv",
+        ["a", "b", "y"],
+        [(x[0], 100 * x[1], t) for x, t in zip(X, targets, strict=True)],
+    )
+    whole = load(name, 3, standardise=False).all
+    assert whole.rows.tolist() == list(range(40))
+    assert np.allclose(whole.x, X[:, :2] * [1, 100], rtol=1e-6)
+    assert np.allclose(whole.y, targets if values else [0, 1] * 20, rtol=1e-6)
+    split = load(name, 3)
+    assert abs(float(split.train.x.mean())) < 1e-6
+    assert sorted(torch.cat([split.train.rows, split.test.rows]).tolist()) != list(range(40))
+    assert split.all.rows.tolist() == list(range(40))
