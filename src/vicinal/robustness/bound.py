@@ -105,6 +105,48 @@ class MixupBound:
         return float((self.radii.to(found)[use] * self.features**0.5 / found).median())
 
 
+@dataclass(frozen=True)
+class Alignment:
+    """How inputs and gradients are aligned, and the radii that follow.
+
+    Attributes:
+        cosines: R_i, |cos(∇f(x_i), x_i)| of each example; 0 where a gradient vanishes.
+        radii: ε_i of each example; its l2 radius in the units of x is ε_i √d.
+        c_x: min ‖x_i‖ / √d.
+    """
+
+    cosines: Float[Tensor, " n"]
+    radii: Float[Tensor, " n"]
+    c_x: float
+
+
+def alignment(model: Model, x: Float[Tensor, "n *rest"], law: Law) -> Alignment:
+    """R_i and ε_i of a model with one logit, without the bound that they belong to.
+
+    Args:
+        model: maps x to one logit; measured in eval mode and left as it was.
+        x: inputs, as the theorem wants them: centred.
+        law: the law of λ.
+
+    Example:
+        >>> from vicinal.laws import Uniform
+        >>> x = torch.tensor([[3.0, 4.0], [4.0, -3.0]])
+        >>> alignment(lambda x: x[:, 0], x, Uniform()).cosines
+        tensor([0.6000, 0.8000], dtype=torch.float64)
+    """
+    with torch.no_grad(), unchanged(model) as f:
+        _, gradient = logits_and_gradients(f, x)
+    return _aligned(x.flatten(1).double(), gradient, law)
+
+
+def _aligned(flat: Float[Tensor, "n d"], gradient: Float[Tensor, "n d"], law: Law) -> Alignment:
+    norms = flat.norm(dim=1)
+    lengths = norms * gradient.norm(dim=1)
+    cosines = (gradient * flat).sum(1).abs() / lengths.clamp(min=1e-300)
+    c_x = float(norms.min()) / flat.shape[1] ** 0.5
+    return Alignment(cosines, cosines * (c_x * 2 * law.spread), c_x)
+
+
 def mixup_bound(
     model: Model,
     x: Float[Tensor, "n *rest"],
@@ -151,13 +193,10 @@ def mixup_bound(
         logits, gradient = logits_and_gradients(f, x)
     flat, label = x.flatten(1).double(), y.reshape(len(x)).double()
     expansion = expand(model, x, y, law, family)
-    norms, lengths = flat.norm(dim=1), gradient.norm(dim=1)
+    aligned, features = _aligned(flat, gradient, law), flat.shape[1]
+    radii, c_x = aligned.radii, aligned.c_x
     inner = (gradient * flat).sum(1)
-    alignment = inner.abs() / (norms * lengths).clamp(min=1e-300)
-    features = flat.shape[1]
-    c_x = float(norms.min()) / features**0.5
-    radii = alignment * (c_x * 2 * law.spread)
-    second = _second_order(logits, label, lengths)
+    second = _second_order(logits, label, gradient.norm(dim=1))
     scale = float(flat.square().sum(1).mean().sqrt())
     deviation = (logits - inner).abs().max() / logits.abs().max().clamp(min=1e-300)
     bend = abs(expansion.r3) / max(abs(expansion.loss) + abs(expansion.r2), 1e-300)
@@ -176,7 +215,7 @@ def mixup_bound(
     }
     return MixupBound(
         conditions,
-        alignment,
+        aligned.cosines,
         radii,
         float(radii.min()),
         c_x,
