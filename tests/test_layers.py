@@ -23,7 +23,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"measurement"},
     {"runs"},
     {"groups"},
-    {"study"},
+    {"study", "reproduce"},
     {"report"},
     {"cli"},
 ]

@@ -13,12 +13,15 @@ from vicinal.cli.compare import compare
 from vicinal.cli.errors import refuse, unknown
 from vicinal.cli.explain import explain
 from vicinal.cli.report import report
+from vicinal.cli.reproduce import reproduce
 
 START = """To begin:
 
 - `vicinal compare digits` trains with and without mixing, 5 seeds each, and writes a report
 
 - `vicinal compare digits --methods erm "mixup(alpha=1)" cutmix --seeds 10`
+
+- `vicinal reproduce all --quick` measures the figures of the talk again, and says what agrees
 
 - `vicinal COMMAND --help` tells what a command can do
 
@@ -33,7 +36,7 @@ app = App(
     version=vicinal.__version__,
     default_parameter=Parameter(negative=()),
 )
-for command in (compare, explain, report):
+for command in (compare, explain, report, reproduce):
     app.command(command, help_epilogue="")  # else each repeats that of the whole
 app.register_install_completion_command(
     help="Let the shell complete commands and options.", help_epilogue=""

@@ -52,7 +52,15 @@ def reliability(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | Non
             "Bars show the share of examples in each bin. Runs of all seeds are pooled; the "
             "Wilson 95% intervals take their examples as independent.",
         ),
-        tuple(_reliable(method, when, found, look) for (method, when), found in rows.items()),
+        tuple(
+            reliable(
+                f"{method}, {'as trained' if when == 'before' else 'scaled'}",
+                f"Accuracy by confidence, {when} temperature scaling, with the diagonal.",
+                found,
+                look,
+            )
+            for (method, when), found in rows.items()
+        ),
         Table(headers, tuple(written), 3),
         columns=6,
         legend=False,
@@ -71,14 +79,15 @@ def _bin_rows(method: str, records: Sequence[Record], when: str) -> list[Row]:
                     sums[i] += b["count"] * part
     total = sum(count for count, _, _ in pooled.values())
     return [
-        _bin_row(method, ends, (round(count), confidence, round(right)), total)
+        bin_row(method, ends, (round(count), confidence, round(right)), total)
         for ends, (count, confidence, right) in sorted(pooled.items())
     ]
 
 
-def _bin_row(
+def bin_row(
     method: str, ends: tuple[float, float], sums: tuple[int, float, int], total: float
 ) -> Row:
+    """One bin: sums are its examples, their confidences, and how many of them are right."""
     count, confidence, right = sums
     wilson = proportion(right, count)
     return {
@@ -94,7 +103,9 @@ def _bin_row(
     }
 
 
-def _reliable(method: str, when: str, rows: Sequence[Row], look: Sequence[Style]) -> Panel:
+def reliable(title: str, description: str, rows: Sequence[Row], look: Sequence[Style]) -> Panel:
+    """Accuracy by confidence of one method, with the diagonal and the share of each bin."""
+    method = rows[0]["method"]
     unit = alt.Scale(domain=[0, 1])
     percent = alt.Axis(format=".0%", values=[0, 0.5, 1], grid=False)
     x = alt.X("confidence:Q", scale=unit, title="confidence", axis=percent)
@@ -118,6 +129,4 @@ def _reliable(method: str, when: str, rows: Sequence[Row], look: Sequence[Style]
         y=y, shape=shaped(look), tooltip=tips
     )
     drawn = chart(share, diagonal, bar, point, height=140)
-    description = f"Accuracy by confidence, {when} temperature scaling, with the diagonal."
-    title = f"{method}, {'as trained' if when == 'before' else 'scaled'}"
     return Panel(title, description, rows, drawn)

@@ -24,7 +24,7 @@ from vicinal.training import Row
 NAME, DATA = "approximation", MOONS
 QUICK = Size(seeds=3, epochs=60, train=40, test=200, looks=5)
 FULL = Size(seeds=5, epochs=300, train=100, test=1000, looks=14)
-LAW = Uniform()
+LAW, RATE = Uniform(), 0.05
 SCALES = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # of the trained weights
 LOSSES = {
     "risk": "mixup loss",
@@ -51,7 +51,7 @@ def measure(seed: int, size: Size, data: str) -> Measured:
             model = seeded(seed, make)
             rows = fit(
                 model, strategy, train, bernoulli,
-                epochs=size.epochs, seed=seed, at=epochs,
+                epochs=size.epochs, seed=seed, at=epochs, learning_rate=RATE,
                 look=partial(_look, train=train, test=test),
             )  # fmt: skip
             losses[label] = [row["test"] for row in rows]
@@ -68,14 +68,13 @@ def measure(seed: int, size: Size, data: str) -> Measured:
 
 
 def _problem(key: str, seed: int, size: Size) -> tuple[Part, Part, Callable[[], nn.Module]]:
-    """Training and test data and the model; the linear one sees products of coordinates."""
+    """Training and test data and the model, in float64; the linear one sees products."""
     found = moons(seed, size.train, size.test)
     if key == "relu":
-        return found.train, found.test, lambda: relu((2,), 1)
-    both = cubic(Part(torch.cat((found.train.x, found.test.x)), found.train.y))
-    train = Part(both.x[: len(found.train)], found.train.y)
-    test = Part(both.x[len(found.train) :], found.test.y)
-    return train, test, lambda: linear(tuple(train.x.shape[1:]), 1)
+        train, test = (Part(part.x.double(), part.y) for part in (found.train, found.test))
+        return train, test, lambda: relu((2,), 1).double()
+    train, test = cubic(found.train, found.test)
+    return train, test, lambda: linear(tuple(train.x.shape[1:]), 1).double()
 
 
 def _look(model: nn.Module, train: Part, test: Part) -> Row:

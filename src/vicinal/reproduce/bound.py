@@ -74,6 +74,8 @@ def measure(seed: int, size: Size, data: str) -> Measured:
         )  # fmt: skip
         series = {label: [row[line] for row in rows] for line, label in LINES.items()}
         drawn += curves("bound", case.name, epochs, series)
+        met = [row["guaranteed"] for row in rows]
+        drawn += curves("conditions", case.name, epochs, {"all hold": met})
         facts |= _counted(key, rows)
     labels = " and ".join(found.labels)
     return Measured(

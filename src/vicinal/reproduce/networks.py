@@ -13,10 +13,17 @@ from vicinal.losses import Family
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.randomness import generator
-from vicinal.training import Row, Schedule, train
+from vicinal.training import Member, Row, Schedule, train
 
 Shape = tuple[int, ...]
 BATCH = 32
+
+
+class Diverged(Exception):
+    """The training loss stopped being a number."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"the training loss was not finite in epoch {epoch}")
 
 
 def linear(shape: Shape, outputs: int, *, bias: bool = True) -> nn.Module:
@@ -87,20 +94,25 @@ def fit(
 
     Returns:
         What `look` gave, with its epoch, in the order of epochs.
+
+    Raises:
+        Diverged: if the loss stops being a number.
     """
-    schedule = Schedule(epochs, BATCH, learning_rate, weight_decay, seed)
     first = [{"epoch": 0.0} | look(model)] if 0 in at else []
+    member = Member(
+        "figure",
+        model,
+        strategy,
+        part.x,
+        part.y,
+        seed,
+        evaluate=lambda epoch: look(model) if epoch in at else {},
+    )
+    schedule = Schedule(epochs, BATCH, learning_rate, weight_decay)
     with TemporaryDirectory() as folder:
-        rows = train(
-            model,
-            strategy,
-            part.x,
-            part.y,
-            family,
-            schedule,
-            evaluate=lambda epoch: look(model) if epoch in at else {},
-            checkpoint=Path(folder) / "state",
-            progress=lambda: None,
-        )
+        checkpoint = Path(folder) / "state"
+        (trained,) = train([member], family, schedule, checkpoint=checkpoint, progress=lambda: None)
+    if trained.failed is not None:
+        raise Diverged(trained.failed)
     model.eval()
-    return first + [row for row in rows if row["epoch"] in at]
+    return first + [row for row in trained.history if row["epoch"] in at]

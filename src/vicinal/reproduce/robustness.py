@@ -20,7 +20,7 @@ QUICK = Size(seeds=3, epochs=8, train=300, test=24, parts=2)
 FULL = Size(seeds=5, epochs=30, train=2000, test=100)
 # the largest change of a pixel in [0, 1], or of a column in standard deviations
 EPSILONS = {"images": (0.03, 0.06, 0.1, 0.15), "tables": (0.1, 0.2, 0.3, 0.5)}
-PASSES = {"quick": 60.0, "full": None}  # for each example and ε, in the worst case
+PASSES = {"quick": 300.0, "full": None}  # for each example and ε, in the worst case
 STEPS = 20
 ATTACKS = {"fgsm": "FGSM, one step", "pgd": f"PGD, {STEPS} steps", "worst": "Worst case of all"}
 WAYS = {"erm": None, "mixup": Mixup(1.0)}
@@ -72,7 +72,9 @@ def _attacked(
         )
         found[attack] = tuple(point.accuracy for point in curve.points)
     passes = PASSES["full" if size.parts is None else "quick"]
-    found["worst"] = (found["pgd"][0], *_worst(model, split, seed, epsilons, passes))
+    worst = (found["pgd"][0], *_worst(model, split, seed, epsilons, passes))
+    # what PGD broke is broken: the smaller of two upper bounds is one
+    found["worst"] = tuple(map(min, worst, found["pgd"]))
     return found
 
 

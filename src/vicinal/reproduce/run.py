@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,12 +14,13 @@ import torch
 import vicinal
 from vicinal import store
 from vicinal.reproduce.measured import Measured, Size
-from vicinal.training import Diverged
+from vicinal.reproduce.networks import Diverged
 
 FORMAT = 1
 Record = dict[str, Any]
 
 
+@runtime_checkable
 class Reproduction(Protocol):
     """What a module of this package offers for its figure."""
 

@@ -47,11 +47,15 @@ def moons(seed: int, train: int, test: int) -> Split:
     return split(raw, MOONS, seed, train)
 
 
-def cubic(part: Part) -> Part:
-    """All products of up to three coordinates, standardised: what a linear model needs here."""
-    x = PolynomialFeatures(3, include_bias=False).fit_transform(part.x.numpy())
-    x = (x - x.mean(0)) / x.std(0)
-    return Part(torch.from_numpy(x).float(), part.y)
+def cubic(train: Part, test: Part) -> tuple[Part, Part]:
+    """All products of up to three coordinates, standardised, in float64."""
+    products = PolynomialFeatures(3, include_bias=False)
+    own, new = (products.fit_transform(part.x.double().numpy()) for part in (train, test))
+    mean, deviation = own.mean(0), own.std(0)
+    return (
+        Part(torch.from_numpy((own - mean) / deviation), train.y),
+        Part(torch.from_numpy((new - mean) / deviation), test.y),
+    )
 
 
 def two_classes(found: Split) -> Split:
