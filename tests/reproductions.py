@@ -18,7 +18,7 @@ from vicinal.reproduce.measured import Size
 FIGURES = {
     approximation: Size(2, epochs=6, train=16, test=40, looks=2),
     cosine: Size(2, epochs=3, train=200, test=60),
-    robustness: Size(2, epochs=2, train=100, test=5, parts=2),
+    robustness: Size(2, epochs=2, train=100, test=4, parts=1),
     bound: Size(2, epochs=40, train=120, test=40, looks=3),
     generalization: Size(2, epochs=3, train=40, test=60, looks=2, parts=3),
     calibration: Size(2, epochs=2, train=100, test=100, parts=3),

@@ -30,7 +30,8 @@ def test_pages_are_drawn_without_errors_requests_or_overflow(browser, pages, nam
     drawn = seen.eval_on_selector_all(".plot", marks)
     assert all(drawn), drawn
     assert bool(drawn) == (name != "index")
-    seen.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    if name == "robustness":  # tables are alike, and axe looks at every cell
+        seen.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     found = axe.Axe().run(seen, options=RULES).response["violations"]
     told = [(v["id"], n["html"][:120], n["failureSummary"]) for v in found for n in v["nodes"][:2]]
     assert told == []

@@ -8,6 +8,7 @@ import altair as alt
 
 from vicinal.report.numbers import finite, number
 from vicinal.report.panels import (
+    INK,
     Figure,
     Panel,
     Row,
@@ -103,7 +104,7 @@ class Plot:
             title,
             f"{self.y} by {self.x}, one line per series.",
             [self._clipped(row) for row in rows],
-            self._chart(self._across(rows), self._up(), looks),
+            self._chart(self._across(rows), self._up(), looks, rows),
         )
 
     def _across(self, rows: Sequence[Row]) -> alt.X:
@@ -136,9 +137,10 @@ class Plot:
             high = min(high, self.most)
         return row | {"low": low, "high": high}
 
-    def _chart(self, x: alt.X, y: alt.Y, looks: Sequence[Style]) -> alt.LayerChart:
+    def _chart(
+        self, x: alt.X, y: alt.Y, looks: Sequence[Style], rows: Sequence[Row]
+    ) -> alt.LayerChart:
         base = alt.Chart().encode(x=x, color=coloured(looks))
-        tips = tooltips(x=self.x, value="mean", low="from", high="to", seeds="seeds")
         shape: Literal["step", "linear"] = "step" if self.steps else "linear"
         band = (
             base.mark_area(opacity=0.14, clip=True, interpolate=shape)
@@ -146,19 +148,18 @@ class Plot:
             .transform_filter("isValid(datum.low)")
         )
         line = base.mark_line(strokeWidth=1.6, clip=True, interpolate=shape).encode(y=y)
-        point = base.mark_point(filled=True, size=42, opacity=1).encode(
-            y=y, shape=shaped(looks), tooltip=tips
-        )
-        hollow = base.mark_point(filled=False, size=34, strokeWidth=1.2, opacity=0.9).encode(
-            y=y, shape=shaped(looks), tooltip=tips
-        )
-        layers = [band, line, point.transform_filter("datum.mark")]
-        if self.filled:
-            layers.append(hollow.transform_filter("datum.hollow"))
-        if self.zero:
-            rule = alt.Chart().mark_rule(aria=False, color="currentColor", opacity=0.4)
-            layers.insert(0, rule.encode(y=alt.datum(0)))
-        return chart(*layers, height=self.height)
+        tips = tooltips(x=self.x, value="mean", low="from", high="to", seeds="seeds")
+        markers = {
+            "mark": base.mark_point(filled=True, size=42, opacity=1),
+            "hollow": base.mark_point(filled=False, size=34, strokeWidth=1.2, opacity=0.9),
+        }
+        points = [
+            marker.encode(y=y, shape=shaped(looks), tooltip=tips).transform_filter(f"datum.{key}")
+            for key, marker in markers.items()
+            if any(row.get(key) for row in rows)  # a layer without marks is a group without a name
+        ]
+        zero = alt.Chart().mark_rule(aria=False, color=INK, opacity=0.4).encode(y=alt.datum(0))
+        return chart(*([zero] if self.zero else []), band, line, *points, height=self.height)
 
 
 def gathered(seeds: Seeds, drawing: str) -> dict[str, list[Row]]:
