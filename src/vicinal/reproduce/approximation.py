@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -71,7 +72,7 @@ def _problem(key: str, seed: int, size: Size) -> tuple[Part, Part, Callable[[], 
     """Training and test data and the model, in float64; the linear one sees products."""
     found = moons(seed, size.train, size.test)
     if key == "relu":
-        train, test = (Part(part.x.double(), part.y) for part in (found.train, found.test))
+        train, test = (replace(part, x=part.x.double()) for part in (found.train, found.test))
         return train, test, lambda: relu((2,), 1).double()
     train, test = cubic(found.train, found.test)
     return train, test, lambda: linear(tuple(train.x.shape[1:]), 1).double()

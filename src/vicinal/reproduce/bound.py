@@ -1,7 +1,7 @@
 """The mixup loss above the adversarial loss at ε_i and ε_mix, with the conditions and without."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -93,7 +93,7 @@ def _part(train: Part, case: Case, seed: int) -> Part:
     x = exactly_centred(train.x) + case.shift
     turned = torch.from_numpy(generator(seed, "wrong labels").random(len(train)) < case.wrong)
     y: Tensor = torch.where(turned, 1 - train.y, train.y)
-    return Part(x, y)
+    return replace(train, x=x, y=y)
 
 
 def _look(model: nn.Module, part: Part) -> Row:

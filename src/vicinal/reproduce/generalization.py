@@ -1,6 +1,7 @@
 """Training and test loss through training; the gap against α; the bound of linear models."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -120,7 +121,7 @@ def _on_sphere(part: Part) -> Part:
     """Each input divided by its norm, so that its largest norm is known beforehand; and a 1."""
     flat = part.x.flatten(1)
     unit = flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    return Part(torch.cat((unit, torch.ones(len(unit), 1)), 1), part.y)
+    return replace(part, x=torch.cat((unit, torch.ones(len(unit), 1)), 1))
 
 
 def _within(model: nn.Module) -> Tensor:

@@ -53,8 +53,8 @@ def cubic(train: Part, test: Part) -> tuple[Part, Part]:
     own, new = (products.fit_transform(part.x.double().numpy()) for part in (train, test))
     mean, deviation = own.mean(0), own.std(0)
     return (
-        Part(torch.from_numpy((own - mean) / deviation), train.y),
-        Part(torch.from_numpy((new - mean) / deviation), test.y),
+        replace(train, x=torch.from_numpy((own - mean) / deviation)),
+        replace(test, x=torch.from_numpy((new - mean) / deviation)),
     )
 
 
@@ -71,7 +71,8 @@ def two_classes(found: Split) -> Split:
 
     def pair(part: Part) -> Part:
         of_pair = (part.y == low) | (part.y == high)
-        return Part((part.x[of_pair] - mean) / unit, (part.y[of_pair] == high).long())
+        kept = _rows(part, of_pair)
+        return replace(kept, x=(kept.x - mean) / unit, y=(kept.y == high).long())
 
     return replace(
         found,
@@ -90,4 +91,4 @@ def exactly_centred(x: Float[Tensor, "n *rest"]) -> Float[Tensor, "n *rest"]:
 
 
 def _rows(part: Part, rows: Tensor) -> Part:
-    return Part(part.x[rows], part.y[rows])
+    return Part(part.x[rows], part.y[rows], part.rows[rows])
