@@ -2,7 +2,7 @@
 
 One thread. All candidates are timed in turn, many rounds, and the least time of each is
 divided by that of the yardstick, so that other work on the machine disturbs little. "fresh" is
-memory allocated in one call, in batches. Peers that are not installed are left out.
+the memory held at once in one call, in batches. Peers that are not installed are left out.
 """
 
 import sys
@@ -37,6 +37,7 @@ STRATEGIES = {
 }
 TRAINED = STRATEGIES | {
     "SaliencyMix": vc.SaliencyMix(),
+    "PuzzleMix": vc.PuzzleMix(),
     "ManifoldMixup": vc.ManifoldMixup(),
     "NoisyFeatureMixup": vc.NoisyFeatureMixup(),
     "RegMixup": vc.RegMixup(),
@@ -59,11 +60,12 @@ def least(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, floa
 
 
 def fresh(call: Callable[[], object], batch: int) -> float:
-    """Memory allocated in one call, freed or not, in units of the batch."""
+    """The most memory that a call holds at once, its result included, in units of the batch."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
         call()
-    events = (event.self_cpu_memory_usage for event in prof.events())
-    return sum(size for size in events if size > 0) / batch
+    events = [e for e in prof.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = np.cumsum([e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())])
+    return float(max(held, default=0)) / batch
 
 
 def mixing(label: str, shape: tuple[int, ...], rounds: int) -> None:

@@ -4,6 +4,7 @@ Each peer maps (x, y, classes) to a mixed batch and soft labels (n, classes). So
 """
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,7 @@ Peer = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 def peers() -> dict[str, Peer]:
     """Peers by name; those that cannot be imported are left out."""
     found: dict[str, Peer] = {"the widespread snippet": snippet}
-    for maker in (timm, torchvision, kornia, monai):
+    for maker in (timm, torchvision, kornia, monai, keras):
         try:
             found |= maker()
         except (ImportError, RuntimeError, OSError) as error:
@@ -118,3 +119,20 @@ def monai() -> dict[str, Peer]:
         return run
 
     return {"MONAI MixUp": peer(MixUp), "MONAI CutMix": peer(CutMix)}
+
+
+def keras() -> dict[str, Peer]:
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    from keras.layers import CutMix, MixUp
+
+    def peer(kind: Any) -> Peer:
+        mixer = kind(1.0, data_format="channels_last")
+
+        def run(x: Tensor, y: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+            one_hot = F.one_hot(y, classes).to(x.dtype)
+            mixed = mixer({"images": x.movedim(1, -1), "labels": one_hot}, training=True)
+            return mixed["images"].movedim(-1, 1), mixed["labels"]
+
+        return run
+
+    return {"keras MixUp": peer(MixUp), "keras CutMix": peer(CutMix)}

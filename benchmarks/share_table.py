@@ -26,6 +26,7 @@ STRATEGIES = {
     "GMix": vc.GMix(),
     "SmoothMix": vc.SmoothMix(),
     "SaliencyMix": vc.SaliencyMix(),
+    "PuzzleMix": vc.PuzzleMix(),
     "k-mixup": vc.k_mixup(1.0, k=4),
     "DirichletMixup": vc.DirichletMixup(),
     "RandomChoice": vc.RandomChoice((vc.Mixup(1.0), vc.CutMix())),
@@ -45,7 +46,7 @@ def images(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 def ours(name: str, x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     draw = STRATEGIES[name](x, y, np.random.default_rng(seed))
-    if name == "SaliencyMix":  # placed by a model; any will do
+    if isinstance(draw, vc.Objective) and draw.draw is None:  # placed by a model; any will do
         draw = draw.resolve(lambda x: (x * torch.rand(x.shape[-2:])).mean((2, 3)), x, y,
                             vc.categorical)  # fmt: skip
     elif isinstance(draw, vc.Objective):

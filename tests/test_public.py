@@ -89,6 +89,7 @@ NAMES = {
     "NoiseTerms",
     "NoisyFeatureMixup",
     "Objective",
+    "PuzzleMix",
     "RandomChoice",
     "Recorder",
     "RegMixup",

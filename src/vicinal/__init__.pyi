@@ -99,6 +99,7 @@ from .mixing.mixup import c_mixup as c_mixup
 from .mixing.mixup import k_mixup as k_mixup
 from .mixing.mixupe import MixupE as MixupE
 from .mixing.noisy import NoisyFeatureMixup as NoisyFeatureMixup
+from .mixing.puzzle import PuzzleMix as PuzzleMix
 from .mixing.regmixup import RegMixup as RegMixup
 from .mixing.remix import Remix as Remix
 from .mixing.saliency import SaliencyMix as SaliencyMix

@@ -13,13 +13,19 @@ def mix(x, draw):
     width = x.shape[-1]
     for index in np.ndindex(*x.shape):
         i, rest = index[0], index[1:]
-        if draw.place is not None:
-            pixel = int(draw.place[i, rest[-2], rest[-1]])
-            rest = (*rest[:-2], pixel // width, pixel % width)
-        other = float(x[(int(draw.partner[i]), *rest)])
+        own = float(x[(i, *_at(draw.own_place, i, rest, width))])
+        other = float(x[(int(draw.partner[i]), *_at(draw.place, i, rest, width))])
         weight = float(draw.share[i]) if keep is None else float(keep[index])
-        mixed[index] = weight * float(x[index]) + (1 - weight) * other
+        mixed[index] = weight * own + (1 - weight) * other
     return mixed
+
+
+def _at(place, i, index, width):
+    """Where the value at an index is read."""
+    if place is None:
+        return index
+    pixel = int(place[i, index[-2], index[-1]])
+    return (*index[:-2], pixel // width, pixel % width)
 
 
 def _cut(rng, size, length):
@@ -76,3 +82,12 @@ def mit_weights(rng, alpha, margin):
         first, second = max(first, 1 - first), min(second, 1 - second)
         if first - second >= margin:
             return first, second
+
+
+def blend(x, draw):
+    """The weighted sum of k samples, in float64."""
+    mixed = torch.zeros_like(x, dtype=torch.float64)
+    for i, shares in enumerate(draw.shares.tolist()):
+        for j, share in zip([i, *draw.partners[i].tolist()], shares, strict=True):
+            mixed[i] += share * x[j].double()
+    return mixed

@@ -83,6 +83,7 @@ def methods_by_name() -> "dict[str, Callable[..., Strategy] | None]":
     from vicinal.mixing.mixup import Mixup, c_mixup, k_mixup
     from vicinal.mixing.mixupe import MixupE
     from vicinal.mixing.noisy import NoisyFeatureMixup
+    from vicinal.mixing.puzzle import PuzzleMix
     from vicinal.mixing.regmixup import RegMixup
     from vicinal.mixing.remix import Remix
     from vicinal.mixing.saliency import SaliencyMix
@@ -112,6 +113,7 @@ def methods_by_name() -> "dict[str, Callable[..., Strategy] | None]":
         "mixup_or_cutmix": mixup_or_cutmix,
         "mixupe": MixupE,
         "noisyfeaturemixup": NoisyFeatureMixup,
+        "puzzlemix": PuzzleMix,
         "regmixup": RegMixup,
         "remix": Remix,
         "resizemix": ResizeMix,

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from vicinal.mixing.draw import Blend, Mixture, check_draw, per_sample
+from vicinal.mixing.draw import Blend, Draw, Mixture, check_draw, per_sample
 
 LONG = 2**16  # coordinates; below that, calls cost more than passes over memory
+PART = 2**17  # coordinates that are still in the cache when the next pass comes
 
 
 def each(function: Callable[..., Tensor], *xs: Any) -> Any:
@@ -78,14 +79,17 @@ def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
         return _blend(x, draw, out)
     keep = fitted(draw.keep, x)
     graph = torch.is_grad_enabled() and (x.requires_grad or keep.requires_grad)
-    if not graph and draw.place is None and _runs_are_long(x, draw.partner):
-        return _blend_runs(x, draw.partner, keep, torch.empty_like(x) if out is None else out)
+    if not graph and _has_memory(x, draw.partner, keep):
+        if draw.place is not None or draw.own_place is not None:
+            return _blend_moved(x, draw, keep, torch.empty_like(x) if out is None else out)
+        if _runs_are_long(x, draw.partner):
+            return _blend_runs(x, draw.partner, keep, torch.empty_like(x) if out is None else out)
     # one fresh batch of memory: gather the partners, then blend in place
     other = _gather(x, draw.partner, out)
     if draw.place is not None:
         there = at_place(other, draw.place).contiguous(memory_format=_layout(x))
         other = there if out is None else out.copy_(there)
-    return other.lerp_(x, keep)
+    return other.lerp_(_at(x, draw.own_place, slice(None)), keep)
 
 
 def fitted(keep: Float[Tensor, "n *rest"], x: Shaped[Tensor, "n *shape"]) -> Tensor:
@@ -141,25 +145,46 @@ def at_place(other: Tensor, place: Int[Tensor, "n height width"]) -> Tensor:
 def _blend(x: Tensor, draw: Blend, out: Tensor | None) -> Tensor:
     """Nested interpolation, from the last partner to the sample itself."""
     shares = draw.shares.to(x.dtype)
-    total = shares[:, -1]
-    blend = _gather(x, draw.partners[:, -1], out)
-    for j in range(shares.shape[1] - 2, -1, -1):
-        total = total + shares[:, j]
-        # where all weights so far are 0 the sum so far will be dropped, whatever it is
-        step = torch.where(total > 0, shares[:, j] / total, 1.0)
-        source = x if j == 0 else x.index_select(0, draw.partners[:, j - 1])
-        blend = blend.lerp_(source, per_sample(step, x.ndim))
+    total = shares.flip(1).cumsum(1).flip(1)
+    # where all weights so far are 0 the sum so far will be dropped, whatever it is
+    steps = torch.where(total > 0, shares / total, 1.0)
+    if torch.is_grad_enabled() and (x.requires_grad or shares.requires_grad):
+        return _nested(x, x, draw.partners, steps, None)
+    if not _has_memory(x, draw.partners, steps):
+        return _nested(x, x, draw.partners, steps, out)
+    out = torch.empty_like(x) if out is None else out
+    for rows in _parts(x):
+        _nested(x[rows], x, draw.partners[rows], steps[rows], out[rows])
+    return out
+
+
+def _nested(own: Tensor, x: Tensor, partners: Tensor, steps: Tensor, out: Tensor | None) -> Tensor:
+    blend = _gather(x, partners[:, -1], out)
+    for j in range(steps.shape[1] - 2, -1, -1):
+        source = own if j == 0 else x.index_select(0, partners[:, j - 1])
+        blend = blend.lerp_(source, per_sample(steps[:, j], x.ndim))
     return blend
+
+
+def _has_memory(*tensors: Tensor) -> bool:
+    """Whether tensors lie in this machine's memory: on the CPU, neither traced nor under vmap."""
+    if torch.compiler.is_compiling() or any(x.device.type != "cpu" for x in tensors):
+        return False
+    try:
+        return all(x.data_ptr() is not None for x in tensors)
+    except RuntimeError:
+        return False
+
+
+def _parts(x: Tensor) -> list[slice]:
+    """Runs of samples that are small enough to stay in the cache between two passes."""
+    step = max(1, PART // max(1, x[:1].numel()))
+    return [slice(first, first + step) for first in range(0, len(x), step)]
 
 
 def _runs_are_long(x: Tensor, partner: Tensor) -> bool:
     """Whether consecutive samples with consecutive partners can be blended without a gather."""
-    if x.device.type != "cpu" or x.numel() < LONG or torch.compiler.is_compiling():
-        return False
-    try:
-        return x.numel() >= LONG * len(_runs(partner))
-    except RuntimeError:  # under vmap partners have no values to look at
-        return False
+    return x.numel() >= LONG and x.numel() >= LONG * len(_runs(partner))
 
 
 def _runs(partner: Tensor) -> list[slice]:
@@ -177,6 +202,19 @@ def _blend_runs(x: Tensor, partner: Tensor, keep: Tensor, out: Tensor) -> Tensor
         other = x[first : first + run.stop - run.start]
         torch.lerp(other, x[run], keep[run] if len(keep) > 1 else keep, out=out[run])
     return out
+
+
+def _blend_moved(x: Tensor, draw: Draw, keep: Tensor, out: Tensor) -> Tensor:
+    """Part by part, so that nothing but the result is as large as the batch."""
+    for rows in _parts(x):
+        other = _at(x.index_select(0, draw.partner[rows]), draw.place, rows)
+        own = _at(x[rows], draw.own_place, rows)
+        torch.lerp(other, own, keep[rows] if len(keep) > 1 else keep, out=out[rows])
+    return out
+
+
+def _at(x: Tensor, place: Tensor | None, rows: slice) -> Tensor:
+    return x if place is None else at_place(x, place[rows])
 
 
 def _check_out(x: Tensor, out: Tensor) -> None:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vicinal.laws import Beta
-from vicinal.mixing.draw import Draw, per_sample, told, weights_like
+from vicinal.mixing.draw import Draw, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 Interval = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
@@ -159,7 +159,7 @@ class HMix:
         left = 1 - area(rows, columns, height, width)
         # rounding only shrinks the box, so the weight outside is at most 1; λ is 0 where all is cut
         weight = weights_like(x, lam / np.where(left > 0, left, 1))
-        keep = outside(x, rows, columns) * per_sample(weight, x.ndim)
+        keep = outside(x, rows, columns, weight)
         return Draw(partners(self.pairing, x, y, rng), keep, weights_like(x, lam))
 
 
@@ -186,7 +186,7 @@ def interval(
     """Intervals of relative length `side`, cut off at the border; centres uniform by default."""
     size = (side * length).astype(np.int64)
     start = (rng.integers(length, size=len(side)) if centre is None else centre) - size // 2
-    return start.clip(0, length), (start + size).clip(0, length)
+    return np.maximum(start, 0), np.minimum(start + size, length)
 
 
 def area(rows: Interval, columns: Interval, height: int, width: int) -> Float[np.ndarray, " n"]:
@@ -195,18 +195,22 @@ def area(rows: Interval, columns: Interval, height: int, width: int) -> Float[np
     return share
 
 
-def outside(x: Tensor, rows: Interval, columns: Interval) -> Float[Tensor, "n *ones h w"]:
-    """1 outside the boxes, 0 inside, for images of the shape of x."""
+def outside(
+    x: Tensor, rows: Interval, columns: Interval, weight: Float[Tensor, " n"] | None = None
+) -> Float[Tensor, "n *ones h w"]:
+    """1, or a weight, outside the boxes, 0 inside, for images of the shape of x."""
     height, width = x.shape[-2:]
-    down = weights_like(x, _inside(rows, height))[:, :, None]
-    across = weights_like(x, _inside(columns, width))[:, None, :]
-    keep = torch.mul(down, across).neg_().add_(1)
+    down = weights_like(x, _outside(rows, height))
+    across = weights_like(x, _outside(columns, width))
+    if weight is not None:
+        down, across = down * weight[:, None], across * weight[:, None]
+    keep = torch.maximum(down[:, :, None], across[:, None, :])
     return keep.reshape(len(x), *[1] * (x.ndim - 3), height, width)
 
 
-def _inside(ends: Interval, length: int) -> np.ndarray:
+def _outside(ends: Interval, length: int) -> np.ndarray:
     pixels = np.arange(length)
-    return (pixels >= ends[0][:, None]) & (pixels < ends[1][:, None])
+    return (pixels < ends[0][:, None]) | (pixels >= ends[1][:, None])
 
 
 def _within(side: Float[np.ndarray, " n"], length: int, rng: np.random.Generator) -> Interval:

@@ -26,12 +26,14 @@ class Draw:
         share: own weight in the loss, in [0, 1].
         place: which coordinate of the partner is read at each coordinate of the last two axes,
             counted row by row; None reads the same coordinate.
+        own_place: the same for the sample itself.
     """
 
     partner: Int[Tensor, " n"]
     keep: Float[Tensor, "n *rest"]
     share: Float[Tensor, " n"]
     place: Int[Tensor, "n height width"] | None = None
+    own_place: Int[Tensor, "n height width"] | None = None
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> "Draw":
         """The same draw on another device, for batches that are moved after they were drawn."""
@@ -63,8 +65,8 @@ Mixture = Draw | Blend
 class Objective(Protocol):
     """A draw that asks for more than one mixed batch, and says itself what is minimised.
 
-    Such are the draws of RegMixup, MixupE, MIT, SaliencyMix, Manifold Mixup and Noisy Feature
-    Mixup. Apply them with `vicinal_losses`; nothing in them is random any more.
+    Such are the draws of RegMixup, MixupE, MIT, SaliencyMix, PuzzleMix, Manifold Mixup and Noisy
+    Feature Mixup. Apply them with `vicinal_losses`; nothing in them is random any more.
     """
 
     @property

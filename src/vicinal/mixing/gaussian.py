@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vicinal.laws import Beta
 from vicinal.mixing.cutting import image_size
-from vicinal.mixing.draw import Draw, told, weights_like
+from vicinal.mixing.draw import Draw, told
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 SMALLEST = 1e-12  # below that a bump is its centre alone
@@ -48,8 +49,10 @@ class GMix:
         height, width = image_size(x, "GMix")
         lam = Beta(self.alpha).sample(len(x), rng)
         scale = np.pi / (np.maximum(lam, SMALLEST) * height * width)
-        keep = _bumps(scale, height, width, rng)
-        return _smooth_draw(x, keep, partners(self.pairing, x, y, rng))
+        down, across = _bumps(x, scale, rng)
+        share = down.mean(1) * across.mean(1)
+        keep = down[:, :, None] * across[:, None, :]
+        return _smooth_draw(x, keep, share, partners(self.pairing, x, y, rng))
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ class SmoothMix:
             not a batch of images (n, ..., H, W).
 
     Source:
-        Lee, Zaheer, Astrid, Lee (2020), CVPR workshops, "SmoothMix": its circular mask.
+        Lee, Zaheer, Astrid, Lee (2020), CVPR workshops, "SmoothMix": its circular mask. The range
+        of σ could not be checked against its code.
     """
 
     smallest: float = 0.25
@@ -91,24 +95,30 @@ class SmoothMix:
         """Draw centres, widths and partners for this batch."""
         height, width = image_size(x, "SmoothMix")
         sigma = rng.uniform(self.smallest, self.largest, len(x)) * np.sqrt(height * width)
-        keep = 1 - _bumps(1 / np.maximum(2 * sigma**2, SMALLEST), height, width, rng)
-        return _smooth_draw(x, keep, partners(self.pairing, x, y, rng))
+        down, across = _bumps(x, 1 / np.maximum(2 * sigma**2, SMALLEST), rng)
+        share = 1 - down.mean(1) * across.mean(1)
+        keep = torch.mul(down[:, :, None], across[:, None, :]).neg_().add_(1)
+        return _smooth_draw(x, keep, share, partners(self.pairing, x, y, rng))
 
 
 def _bumps(
-    scale: Float[np.ndarray, " n"], height: int, width: int, rng: np.random.Generator
-) -> Float[np.ndarray, "n height width"]:
-    """exp(-scale d²), d the distance in pixels from a centre uniform over the pixels."""
+    x: Tensor, scale: Float[np.ndarray, " n"], rng: np.random.Generator
+) -> tuple[Float[Tensor, "n height"], Float[Tensor, "n width"]]:
+    """The factors, down and across, of exp(-scale d²), d the distance from a uniform pixel.
+
+    In float32 at least: sums over many pixels would be coarse in less.
+    """
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    rate = torch.from_numpy(-scale).to(dtype)[:, None]
     sides = []
-    for length in (height, width):
-        centre = rng.integers(length, size=len(scale))
-        offset = np.arange(length) - centre[:, None]
-        sides.append(np.exp(-scale[:, None] * offset**2))
-    bumps: np.ndarray = sides[0][:, :, None] * sides[1][:, None, :]
-    return bumps
+    for length in x.shape[-2:]:
+        centre = torch.from_numpy(rng.integers(length, size=len(scale)))
+        offset = torch.arange(length) - centre[:, None]
+        sides.append((rate * offset.square()).exp_().to(x.device))
+    return sides[0], sides[1]
 
 
-def _smooth_draw(x: Tensor, keep: Float[np.ndarray, "n height width"], partner: Tensor) -> Draw:
-    share = weights_like(x, keep.mean((1, 2)))
+def _smooth_draw(x: Tensor, keep: Tensor, share: Tensor, partner: Tensor) -> Draw:
+    dtype = x.dtype if x.is_floating_point() else keep.dtype
     shaped = keep.reshape(len(x), *[1] * (x.ndim - 3), *keep.shape[1:])
-    return Draw(partner, weights_like(x, shaped), share)
+    return Draw(partner, shaped.to(dtype), share.to(dtype))

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
 from torch import Tensor
 
 from vicinal.laws import Beta
+from vicinal.mixing.cells import pixels
 from vicinal.mixing.cutting import image_size
 from vicinal.mixing.draw import Draw, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
@@ -31,8 +31,10 @@ class GridMix:
 
     Source:
         Baek, Bang, Shim (2021), Pattern Recognition 109, 107594: its mixing by grid cells, without
-        its second head that predicts the label of each patch. What some libraries call GridMix is
-        another method, which puts the holes of GridMask where CutMix puts one box.
+        its second head that predicts the label of each patch. Followed from its abstract, as no
+        code of its authors was found: the law of λ and the number of cells are choices made here.
+        What some libraries call GridMix is another method, which puts the holes of GridMask where
+        CutMix puts one box.
     """
 
     alpha: float = 1.0
@@ -54,13 +56,8 @@ class GridMix:
         n, side = len(x), int(self.cells)
         lam = Beta(self.alpha).sample(n, rng)
         cells = rng.random((n, side, side)) < lam[:, None, None]
-        rows, columns = _pixels(height, side), _pixels(width, side)
+        rows, columns = pixels(height, side), pixels(width, side)
         mask = cells.repeat(rows, axis=1).repeat(columns, axis=2)
         keep = weights_like(x, mask).reshape(n, *[1] * (x.ndim - 3), height, width)
         share = (rows @ cells @ columns) / (height * width)
         return Draw(partners(self.pairing, x, y, rng), keep, weights_like(x, share))
-
-
-def _pixels(length: int, cells: int) -> Int[np.ndarray, " cells"]:
-    """How many pixels each cell has along a side; they differ by at most one."""
-    return np.bincount(np.arange(length) * cells // length, minlength=cells)

@@ -105,4 +105,5 @@ def _dense_sources(y: Tensor, draw: Mixture | None) -> list[tuple[Tensor, Tensor
     other = y[draw.partner]
     if draw.place is not None:
         other = at_place(other, draw.place)
-    return [(y, keep), (other, 1 - keep)]
+    own = y if draw.own_place is None else at_place(y, draw.own_place)
+    return [(own, keep), (other, 1 - keep)]
