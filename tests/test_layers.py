@@ -18,7 +18,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"explanation", "recorder", "stream"},
     {"robustness", "generalization", "estimators"},
     {"models", "data"},
-    {"model_files", "hardest"},
+    {"model_files", "hardest", "attacked"},
     {"training"},
     {"measurement"},
     {"runs"},

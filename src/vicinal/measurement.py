@@ -1,17 +1,15 @@
 """What is measured of every run of a study, in the same way for all methods."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vicinal.attacks.ball import Norm
-from vicinal.attacks.fgsm import fgsm
-from vicinal.attacks.pgd import pgd
+from vicinal.attacked import Strength, attacked
 from vicinal.calibration import COLDEST, HOTTEST, calibration, fit_temperature
 from vicinal.calibration.values import coverage
 from vicinal.data import Part, Split
@@ -26,18 +24,14 @@ from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.mixup import Mixup
 from vicinal.randomness import generator
 from vicinal.recorder import Recorder, decompose
-from vicinal.robustness import accuracy_curve
 from vicinal.training import Row
 
 # One law for all methods, so that what is explained can be compared: λ uniform.
 LAW = Beta(1)
-PAIRS, PARTNERS, STEPS = 10_000, 4, 20
-EPSILONS: dict[str, dict[Norm, tuple[float, ...]]] = {
-    "images": {"linf": (0.0, 0.025, 0.05, 0.1, 0.15), "l2": (0.0, 0.25, 0.5, 0.75, 1.0)},
-    "tables": {"linf": (0.0, 0.1, 0.2, 0.3, 0.4), "l2": (0.0, 0.25, 0.5, 1.0, 1.5)},
-}
+PAIRS, PARTNERS = 10_000, 4
 HARDEST = 6  # examples that a run shows
-MEASURES = 6  # units of progress that measuring a run counts, in epochs
+MEASURES: dict[Strength, int] = {"fast": 6, "full": 66}
+"""Units of progress that measuring a run counts, in epochs."""
 
 
 def evaluation(
@@ -91,7 +85,8 @@ def measure(
     split: Split,
     seed: int,
     last: Row,
-    advance: Callable[[int], None],
+    attacks: Strength,
+    scratch: Path,
 ) -> dict[str, Any]:
     """All measurements of one trained model.
 
@@ -101,7 +96,8 @@ def measure(
         split: the data; everything but the explanation is measured on its test part.
         seed: of the run, from which pairs and attacks are drawn.
         last: the row of the last epoch.
-        advance: told after each of MEASURES measurements.
+        attacks: how strong they are.
+        scratch: name for files of half-done measurements.
     """
     with torch.no_grad(), unchanged(model) as f:
         validation, test = f(split.validation.x), f(split.test.x)
@@ -118,16 +114,12 @@ def measure(
         measured |= _of_classes(validation, test, split, last, gap)
     else:
         measured |= _of_values(validation, test, split)
-    advance(1)
     measured["explanation"] = {
         "law": f"Beta({LAW.alpha:g}, {LAW.beta:g})",
         "initial": start,
         "final": explain(model, split.train, split.family, seed),
     }
-    advance(1)
-    kind = "robustness" if split.family.classifies else "robust_rmse"
-    measured[kind] = list(_attacked(model, split, seed, advance))
-    return measured
+    return measured | attacked(model, split, seed, attacks, scratch)
 
 
 def _of_classes(
@@ -164,62 +156,6 @@ def _of_values(validation: Tensor, test: Tensor, split: Split) -> dict[str, Any]
         "r2": float(1 - squared.sum() / (y - y.mean()).square().sum()),
         "coverage": coverage(mean, deviation.expand_as(mean), y),
     }
-
-
-def _attacked(
-    model: nn.Module, split: Split, seed: int, advance: Callable[[int], None]
-) -> Iterator[Any]:
-    """One curve against ε for each norm and attack: of accuracy, or of the error of values."""
-    images = "images" if split.bounds is not None else "tables"
-    attacks: tuple[Literal["fgsm", "pgd"], ...] = ("fgsm", "pgd")
-    for norm, epsilons in EPSILONS[images].items():
-        for attack in attacks:
-            rng = generator(seed, "attack", norm, attack)
-            if split.family.classifies:
-                yield accuracy_curve(
-                    model,
-                    split.test.x,
-                    split.test.y,
-                    epsilons,
-                    attack=attack,
-                    norm=norm,
-                    bounds=split.bounds,
-                    family=split.family,
-                    steps=STEPS,
-                    rng=rng,
-                )
-            else:
-                yield _error_curve(model, split, epsilons, attack, norm, rng)
-            advance(1)
-
-
-def _error_curve(
-    model: nn.Module,
-    split: Split,
-    epsilons: Sequence[float],
-    attack: Literal["fgsm", "pgd"],
-    norm: Norm,
-    rng: np.random.Generator,
-) -> dict[str, Any]:
-    """Root mean squared error under attack; each example keeps the worst error found so far."""
-    x, y = split.test.x, split.test.y
-    worst = torch.zeros(len(x), dtype=torch.float64)
-    points = []
-    for eps in epsilons:
-        moved = x
-        if eps > 0 and attack == "fgsm":
-            moved = fgsm(model, x, y, eps, norm=norm, bounds=split.bounds, family=split.family)
-        elif eps > 0:
-            moved = pgd(
-                model, x, y, eps,
-                norm=norm, bounds=split.bounds, steps=STEPS, family=split.family, rng=rng,
-            )  # fmt: skip
-        with torch.no_grad(), unchanged(model) as f:
-            error = (f(moved).reshape(-1) - y.reshape(-1)).double().square()
-        worst = torch.maximum(worst, error)
-        points.append({"eps": eps, "rmse": float(worst.mean().sqrt()) * split.unit})
-    steps = 1 if attack == "fgsm" else STEPS
-    return {"attack": attack, "norm": norm, "steps": steps, "examples": len(x), "points": points}
 
 
 def explain(model: nn.Module, part: Part, family: Family, seed: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from vicinal import store
+from vicinal.attacked import Strength
 from vicinal.data import Split, load
 from vicinal.measurement import MEASURES, evaluation, explain, measure
 from vicinal.mixing.choice import During
@@ -46,6 +47,7 @@ class Configuration:
     weight_decay: float
     precision: Precision
     explain_every: int
+    attacks: Strength
     version: str
 
     @property
@@ -81,12 +83,13 @@ def records(
         group: what to run; one of `groups`.
         strategies: by the name of the method.
         folder: where records and checkpoints are.
-        advance: told how many units of progress were done; a run has epochs + MEASURES.
+        advance: told how many units of progress were done; a run has epochs + MEASURES of its
+            attacks.
         say: told what the user should know, a sentence at a time.
     """
     found = {run.name: _stored(folder / f"{run.name}.json", say) for run in group}
     missing = frozenset(name for name, record in found.items() if record is None)
-    advance(sum(run.epochs + MEASURES for run in group if run.name not in missing))
+    advance(sum(run.epochs + MEASURES[run.attacks] for run in group if run.name not in missing))
     if missing:
         methods = {run.method: strategies[run.method] for run in group}
         job = agreed(_Job(tuple(group), methods, folder, missing))
@@ -176,7 +179,7 @@ def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Record]:
         seconds = (time.perf_counter() - started) / len(members)
         advance(left * wanted)  # of members that have all failed before the end
         ended = [
-            _Ended(run, member.model, splits[run.seed], one, seconds, len(members))
+            _Ended(run, member.model, splits[run.seed], one, seconds, len(members), job.folder)
             for run, member, one in zip(job.group, members, trained, strict=True)
             if run.name in job.wanted
         ]
@@ -185,7 +188,7 @@ def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Record]:
             for record, sentences in spread(_record, ended[k : k + processes]):
                 for sentence in sentences:
                     say(sentence)
-                advance(MEASURES)
+                advance(MEASURES[first.attacks])
                 yield record
 
 
@@ -212,7 +215,7 @@ def _schedule(run: Configuration) -> Schedule:
 
 @dataclass(frozen=True)
 class _Ended:
-    """A run whose training has ended, and how many were trained together in how many seconds."""
+    """A run whose training has ended, how many were trained together in how many seconds."""
 
     run: Configuration
     model: torch.nn.Module
@@ -220,6 +223,7 @@ class _Ended:
     trained: Trained
     seconds: float
     together: int
+    folder: Path
 
 
 def _record(ended: _Ended) -> tuple[store.Record, list[str]]:
@@ -251,8 +255,9 @@ def _record(ended: _Ended) -> tuple[store.Record, list[str]]:
         # the same for all methods of a seed, and runs of a seed follow one another
         start = _explain_start(run.data, run.target, run.model, run.seed, run.train_size)
         measured = measure(
-            ended.model, start, split, run.seed, trained.history[-1], lambda units: None
-        )
+            ended.model, start, split, run.seed, trained.history[-1],
+            run.attacks, ended.folder / run.name,
+        )  # fmt: skip
     seconds = {"training": ended.seconds, "measuring": time.perf_counter() - started}
     record |= {"status": "done", "failure": None, "history": trained.history}
     return store.plain(record | {"measured": measured, "seconds": seconds}), said

@@ -9,6 +9,7 @@ import numpy as np
 
 import vicinal
 from vicinal import store
+from vicinal.attacked import Strength
 from vicinal.attacks.adversarial import bounded
 from vicinal.data import Split, load, read
 from vicinal.groups import groups
@@ -56,6 +57,7 @@ def plan(
     weight_decay: float,
     target: str | None = None,
     explain_every: int = 0,
+    attacks: Strength = "fast",
     parts: int = 1,
     precision: Precision = "float32",
     together: int = TOGETHER,
@@ -98,6 +100,7 @@ def plan(
             weight_decay=weight_decay,
             precision=precision,
             explain_every=explain_every,
+            attacks=attacks,
             version=vicinal.__version__,
         )
         for seed in range(seeds)
@@ -152,7 +155,8 @@ def execute(
 
     Args:
         plan: what to run.
-        advance: told how many units of progress were done; a run has epochs + MEASURES.
+        advance: told how many units of progress were done; a run has epochs + MEASURES of its
+            attacks.
         say: told what the user should know, a sentence at a time.
     """
     for note in plan.notes:

@@ -4,7 +4,7 @@ import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -32,6 +32,7 @@ def compare(
     learning_rate: float = 0.01,
     weight_decay: float = 0.01,
     explain_every: int = 0,
+    attacks: Literal["fast", "full"] = "fast",
     out: Path = Path(),
 ) -> int:
     """Train methods over paired seeds, explain and measure them, write runs/ and report.html.
@@ -56,6 +57,8 @@ def compare(
         learning_rate: Of AdamW; it rises over the first tenth of the steps, then falls to 0.
         weight_decay: Of AdamW, on all parameters.
         explain_every: Epochs between measurements of R1, R2, R3 during training; 0 for none.
+        attacks: fast is FGSM and PGD at several sizes; full adds the worst case over strong attacks
+            at one size per norm, on up to 500 test examples, and signs of masked gradients.
         out: Folder for runs/ and report.html.
     """
     out_console = Console()
@@ -78,10 +81,11 @@ def compare(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             explain_every=explain_every,
+            attacks=attacks,
         )
     except (ValueError, OSError) as error:
         refuse(error)
-    work = len(plan.runs) * (epochs + MEASURES)
+    work = len(plan.runs) * (epochs + MEASURES[attacks])
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

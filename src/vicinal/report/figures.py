@@ -6,6 +6,7 @@ from vicinal.report.comparison import Group, Record, identity
 from vicinal.report.curves import learning_curves, terms_over_training
 from vicinal.report.forest import paired_differences
 from vicinal.report.generalization import bounds, gaps
+from vicinal.report.masking import masking
 from vicinal.report.panels import Figure, Runs, Style, styles
 from vicinal.report.perturbed import robustness
 from vicinal.report.reliability import reliability
@@ -21,6 +22,7 @@ FIGURES: tuple[Callable[[Group, Runs, Sequence[Style]], Figure | None], ...] = (
     decomposition,
     terms_over_training,
     robustness,
+    masking,
     reliability,
 )
 

@@ -8,7 +8,7 @@ from vicinal.report.metrics import Metric
 from vicinal.report.numbers import differences, number
 
 LISTED = 4  # runs or intervals told one by one
-ATTACKED = ("pgd", "fgsm")  # in the order in which they are believed
+ATTACKED = ("ensemble", "pgd", "fgsm")  # in the order in which they are believed
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ def sentences(group: Group) -> tuple[Sentence, ...]:
     if not group.intervals:
         return (*unfinished, _no_claim(group))
     told = [_metric(group, topic, keys) for topic, keys in _topics(group)]
-    found = [s for s in (*told, _disagreement(group), _bound(group)) if s is not None]
+    found = [
+        s for s in (*told, _disagreement(group), _masked(group), _bound(group)) if s is not None
+    ]
     return (*unfinished, _how_to_read(group), *found, _coverage(group), _multiplicity(group))
 
 
@@ -131,7 +133,7 @@ def _capital(text: str) -> str:
 def _disagreement(group: Group) -> Sentence | None:
     """Names the methods on which the one-step and the iterated attack do not say the same."""
     norm = named_norm(group)
-    pgd, fgsm = (middle(group, attack, norm) for attack in ATTACKED)
+    pgd, fgsm = (middle(group, attack, norm) for attack in ("pgd", "fgsm"))
     if pgd is None or fgsm is None:
         return None
     told = []
@@ -146,6 +148,21 @@ def _disagreement(group: Group) -> Sentence | None:
         "FGSM and PGD disagree",
         "; ".join(told) + ". One step is the weaker attack and flatters some ways of training; "
         "where the two differ, believe PGD, and trust neither without stronger attacks.",
+    )
+
+
+def _masked(group: Group) -> Sentence | None:
+    """Of which methods the gradients may be masked, where that was checked."""
+    cells = [c for m in group.methods if (c := group.cell(m, "masking")) is not None and c.values]
+    if not cells:
+        return None
+    failed = [(c.method, sum(v > 0 for v in c.values), len(c.values)) for c in cells]
+    told = ", ".join(f"{method} in {k} of {n} runs" for method, k, n in failed if k)
+    if not told:
+        return Sentence("Signs of masked gradients", "None in any run, which is no proof.")
+    return Sentence(
+        "Signs of masked gradients",
+        f"{told}. Accuracy under attacks that follow gradients may mislead there.",
     )
 
 

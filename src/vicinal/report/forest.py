@@ -31,7 +31,8 @@ def paired_differences(group: Group, runs: Runs, look: Sequence[Style]) -> Figur
     keys = [f"{name}_{when}" for name in scaled for when in ("before", "after")]
     first = ("accuracy", "rmse", "r_squared", "coverage", "gap_loss")
     plain = [group.metric(key) for key in (*first, *keys)]
-    metrics = [m for m in (*plain, middle(group, "fgsm", norm), middle(group, "pgd", norm)) if m]
+    robust = (middle(group, attack, norm) for attack in ("fgsm", "pgd", "ensemble"))
+    metrics = [m for m in (*plain, *robust) if m]
     rows = {metric: _difference_rows(group, metric) for metric in metrics}
     panels = tuple(_forest(group, m, found, look) for m, found in rows.items() if found)
     if not panels:

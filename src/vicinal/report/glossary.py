@@ -33,6 +33,10 @@ WORDS = {
     "ε": "How far an attack may move an example, in the units of the inputs: by the largest "
     "change of a coordinate (l∞), or by distance (l2).",
     "FGSM": "An attack of one step along the sign of the gradient. Weak; it flatters some models.",
+    "Worst case": "An example counts as broken if any of several strong attacks breaks it: the "
+    "standard AutoAttack and more, each break looked at again by itself.",
+    "Masked gradients": "Slopes that lead attacks astray, by accident or by design. A model with "
+    "them looks robust to attacks that follow slopes, and is not.",
     "PGD": "An attack of many steps within the ball of size ε. Stronger, still only an upper "
     "bound on what an attacker could do.",
 }
@@ -49,7 +53,8 @@ PLACES = {
     "terms-over-training": ("Mixup loss", "R1, R2, R3", "Remainder"),
     "strength-of-mixing": ("α", "Mixup loss", "Remainder"),
     "terms-of-the-expansion": ("R1, R2, R3", "Remainder"),
-    "robustness": ("ε", "FGSM", "PGD"),
+    "robustness": ("ε", "FGSM", "PGD", "Worst case"),
+    "masking": ("Masked gradients", "ε"),
     "reliability": ("ECE", "Temperature"),
 }  # fmt: skip
 

@@ -48,7 +48,7 @@ class Metric:
         return f"{words} ({'better' if words == self.better else 'worse'})"
 
 
-NORMS = {"linf": "l∞", "l2": "l2"}
+NORMS = {"linf": "l∞", "l2": "l2", "l1": "l1"}
 
 # key, label, unit, better, path inside `measured`
 _PLAIN: tuple[tuple[str, str, Unit, Better, tuple[str, ...]], ...] = (
@@ -94,6 +94,13 @@ _PLAIN: tuple[tuple[str, str, Unit, Better, tuple[str, ...]], ...] = (
         "neither",
         ("bound", "constant_loss"),
     ),
+    (
+        "masking",
+        "Failed checks for masked gradients",
+        "",
+        "lower",
+        ("masking", "failed"),
+    ),
     ("risk", "Mixup loss at the end", "nats", "neither", ("explanation", "final", "risk", "value")),
     ("loss", "Standard loss at the end", "nats", "neither", ("explanation", "final", "loss")),
     ("r1", "R1 at the end", "nats", "neither", ("explanation", "final", "r1")),
@@ -104,7 +111,9 @@ _PLAIN: tuple[tuple[str, str, Unit, Better, tuple[str, ...]], ...] = (
 
 
 def attack_name(attack: str, steps: int) -> str:
-    """FGSM, PGD-20."""
+    """FGSM, PGD-20, worst case."""
+    if attack == "ensemble":
+        return "worst case"
     return attack.upper() if steps <= 1 else f"{attack.upper()}-{steps}"
 
 

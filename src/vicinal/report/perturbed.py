@@ -1,6 +1,6 @@
 """Accuracy under attack, against the size of the perturbation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -36,16 +36,13 @@ def robustness(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None
         for kind, found in rows.items()
         for r in found
     ]  # fmt: skip
-    names = sorted({attack_name(attack, steps) for attack, _, steps in rows})
     return Figure(
         "robustness",
         "Accuracy against ε",
         (
             "Accuracy on test examples that an attack may move by up to ε, in the units of the "
             "inputs. Bands are 95% intervals over seeds; for one seed, over examples.",
-            f"{' and '.join(names)} are upper bounds on robust accuracy: an attack that finds "
-            "nothing does not show that there is nothing. A claim of robustness needs stronger "
-            "attacks.",
+            _caution(rows),
         ),
         tuple(_robust(kind, found, look) for kind, found in rows.items()),
         Table(
@@ -59,6 +56,22 @@ def robustness(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None
 
 
 Kind = tuple[str, str, int]  # attack, norm, steps
+
+
+def _caution(kinds: Collection[Kind]) -> str:
+    """How far these attacks may be believed."""
+    names = sorted({attack_name(attack, steps) for attack, _, steps in kinds})
+    if any(attack == "ensemble" for attack, _, _ in kinds):
+        return (
+            "The worst case is taken over the attacks of the standard AutoAttack and more, each "
+            "break verified; a claim may rest on it, though stronger attacks may come. The others "
+            "are weaker: upper bounds on robust accuracy."
+        )
+    return (
+        f"{' and '.join(names)} are upper bounds on robust accuracy: an attack that finds "
+        "nothing does not show that there is nothing. A claim of robustness needs stronger "
+        "attacks: --attacks full."
+    )
 
 
 def _curves(record: Record) -> Sequence[Mapping[str, Any]]:

@@ -45,7 +45,7 @@ def main_metrics(group: Group) -> list[Metric]:
     """The metrics of the short table, without those that no run could measure."""
     norm = named_norm(group)
     metrics = [group.metric(key) for key in MAIN]
-    metrics += [middle(group, attack, norm) for attack in ("fgsm", "pgd")]
+    metrics += [middle(group, attack, norm) for attack in ("fgsm", "pgd", "ensemble")]
     measured = {cell.metric for cell in group.cells if cell.values}
     return [metric for metric in metrics if metric in measured]
 

@@ -48,7 +48,8 @@ class _Responsive:
 def table(runs: Runs, *, wide: bool) -> Table:
     """One line per method; two when narrow, where differences and arrows stand below."""
     out = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    robust = middle(runs, "pgd", named_norm(runs))
+    norm = named_norm(runs)
+    robust = middle(runs, "ensemble", norm) or middle(runs, "pgd", norm)
     out.add_column("method", overflow="fold", ratio=1)
     for title in _titles(runs, robust, wide):
         out.add_column(title, justify="right", no_wrap=True)
