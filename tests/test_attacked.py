@@ -1,5 +1,7 @@
 """What compare measures under attack: laws between its curves, resumption, units of progress."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -127,8 +129,8 @@ def test_no_sign_can_be_looked_for_in_a_model_that_is_always_wrong(tmp_path):
         model.weight.zero_()
         model.bias.copy_(torch.tensor([0.0, 2.0, 0.0]))
     kept = split.test.y != 1
-    test = type(split.test)(split.test.x[kept], split.test.y[kept])
-    wrong = type(split)(**(vars(split) | {"test": test}))
+    test = replace(split.test, x=split.test.x[kept], y=split.test.y[kept])
+    wrong = replace(split, test=test)
     found = attacked.attacked(model, wrong, 0, "full", tmp_path / "x")
     assert "masking" not in found
     assert [c["points"][-1]["accuracy"] for c in found["robustness"]] == [0.0] * 6

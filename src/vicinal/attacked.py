@@ -14,7 +14,7 @@ from vicinal.attacks.ball import Bounds, Norm
 from vicinal.attacks.fgsm import fgsm
 from vicinal.attacks.pgd import pgd
 from vicinal.attacks.worst import Attacked, worst_case
-from vicinal.data import Part, Split
+from vicinal.data import Split
 from vicinal.forward import unchanged
 from vicinal.randomness import generator
 from vicinal.robustness import Point, accuracy_curve
@@ -65,11 +65,11 @@ def attacked(
     curves = list(_curves(model, split, seed))
     if strength == "fast":
         return {"robustness": curves}
+    x, y = split.test.x[:STRONG], split.test.y[:STRONG]
     for norm, epsilons in radii(split.bounds).items():
-        part = Part(split.test.x[:STRONG], split.test.y[:STRONG])
         file = scratch.with_name(f"{scratch.name}.{norm}.attack")
         found = worst_case(
-            model, part.x, part.y, named(epsilons),
+            model, x, y, named(epsilons),
             norm=norm, bounds=split.bounds, family=split.family,
             rng=generator(seed, "attack", norm, "ensemble"), resume=file,
         )  # fmt: skip
