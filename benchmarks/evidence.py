@@ -38,6 +38,9 @@ CUTTING = (
     "hmix", "gmix",
 )  # fmt: skip
 
+FEW = (*MIXUPS, "manifoldmixup", "regmixup", "cutmix", "mixup_or_cutmix")
+FILES = "idx:fashion-mnist"  # as `fashion` writes them
+
 
 @dataclass(frozen=True)
 class Study:
@@ -49,22 +52,15 @@ class Study:
     seeds: int
     epochs: int
     train_size: int | None = None
+    model: str | None = None
 
     def command(self) -> list[str]:
         """The arguments of `vicinal`."""
         size = [] if self.train_size is None else ["--train-size", str(self.train_size)]
-        return [
-            *(
-                "compare",
-                self.data,
-                *size,
-                "--epochs",
-                str(self.epochs),
-                "--seeds",
-                str(self.seeds),
-            ),
-            *("--methods", *self.methods, "--out", self.name),
-        ]
+        size += [] if self.model is None else ["--model", self.model]
+        length = ["--epochs", str(self.epochs), "--seeds", str(self.seeds)]
+        methods = ["--methods", *self.methods]
+        return ["compare", self.data, *size, *length, *methods, "--out", self.name]
 
 
 # at least 400 steps of training where classes are learnt; values twice, short and long
@@ -74,8 +70,10 @@ STUDIES = (
     Study("breast-cancer", "breast_cancer", (*ANYWHERE, "remix"), 10, 100),
     Study("digits-200", "digits", (*ANYWHERE, "remix", *CUTTING), 5, 100, 200),
     Study("digits", "digits", (*ANYWHERE, "remix", *CUTTING), 5, 30),
-    Study("fashion-2k", "idx:fashion-mnist", (*MIXUPS, "cutmix"), 5, 13, 2_000),
-    Study("fashion-12k", "idx:fashion-mnist", MIXUPS, 5, 4, 12_000),
+    Study("fashion-2k", FILES, FEW, 5, 20, 2_000, "mlp"),
+    Study("fashion-12k", FILES, FEW, 5, 10, 12_000, "mlp"),
+    Study("fashion-2k-cnn", FILES, (*MIXUPS, "cutmix"), 5, 13, 2_000),
+    Study("fashion-12k-cnn", FILES, MIXUPS, 5, 4, 12_000),
 )
 
 
@@ -105,6 +103,9 @@ def keep(folder: Path) -> None:
     KEPT.mkdir(exist_ok=True)
     for study in STUDIES:
         records, _ = store.load(folder / study.name / "runs")
+        if len(records) < study.seeds * len(study.methods):
+            print(f"{study.name}: {len(records)} runs, not finished; left out")
+            continue
         (group,) = compare(records).groups
         kept = summary(study, group, records)
         store.write(KEPT / f"{study.name}.json", json.dumps(kept, indent=1) + "\n")
