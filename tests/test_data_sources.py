@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vicinal.data import load, read
+from vicinal.data import cifar, load, read
 from vicinal.data.raw import checked
 
 RNG = np.random.default_rng(0)
@@ -121,6 +121,28 @@ def test_images_of_several_sizes_are_refused(tmp_path):
     Image.fromarray(np.zeros((9, 9, 3), dtype=np.uint8)).save(tmp_path / "bee" / "z.png")
     with pytest.raises(ValueError, match=r"0.png has 6×5 in 3 channels, z.png 9×9 in 3. Resize"):
         read(str(tmp_path))
+
+
+@pytest.mark.parametrize(("labels", "files"), [(1, cifar.TEN), (2, cifar.HUNDRED)])
+def test_binary_files_of_cifar(labels, files, tmp_path):
+    """Written by hand as their authors describe them; the fine label is the last one."""
+    names = [*files[0], *files[1]]
+    images = [RNG.integers(0, 256, (4, 3, 32, 32), dtype=np.uint8) for _ in names]
+    for name, pixels in zip(names, images, strict=True):
+        heads = np.array([[9] * (labels - 1) + [k % 2] for k in range(4)], dtype=np.uint8)
+        (tmp_path / name).write_bytes(np.hstack([heads, pixels.reshape(4, -1)]).tobytes())
+    raw = read(f"cifar:{tmp_path}")
+    assert np.allclose(raw.x * 255, np.concatenate(images), atol=1e-4)
+    assert raw.y.tolist() == [0, 1, 0, 1] * len(images)
+    assert raw.test.tolist() == list(range(4 * len(images) - 4, 4 * len(images)))
+    damaged = tmp_path / files[0][0]
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    read.cache_clear()
+    with pytest.raises(ValueError, match=r"is not made of whole records of 307\d bytes"):
+        read(f"cifar:{tmp_path}")
+    damaged.unlink()
+    with pytest.raises(ValueError, match="needs the binary version"):
+        read(f"cifar:{tmp_path}")
 
 
 @pytest.mark.parametrize("packed", [False, True])

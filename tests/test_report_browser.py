@@ -105,6 +105,66 @@ def test_slider_reads_all_methods_off(browser, written):
     page.close()
 
 
+def test_nothing_from_users_is_run(browser, tmp_path):
+    """Names of data, models, methods and classes stand in attributes, scripts and figures."""
+    runs = [record(m, s, 0.8 + s / 100) for m in ("erm", EVIL) for s in range(3)]
+    for run in runs:
+        run["configuration"] |= {"data": EVIL, "model": EVIL}
+        run["data"] |= {"labels": [EVIL] * 10}
+        run["measured"]["hardest"][0] |= {"label": EVIL, "predicted": f"no {EVIL}"}
+        run["environment"] |= {"platform": EVIL}
+    written = tmp_path / "report.html"
+    written.write_text(render(runs, command=f"vicinal compare '{EVIL}'"))
+    page = opened(browser, written)
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.locator("[data-take=svg]").first.click()
+    assert (page.said, page.asked, asked) == ([], [written.as_uri()], [])
+    assert page.locator("img[onerror]").count() == 0
+    assert page.locator("h1", has_text=EVIL).count() == 1
+    assert page.locator("li", has_text=f"{EVIL}, taken for no {EVIL}").count() > 0
+    page.close()
+
+
+def test_printed_page_is_black_on_white_and_has_no_controls(browser, written):
+    page = opened(browser, written, scheme="dark")
+    page.emulate_media(media="print")
+    colours = page.evaluate("(s => [s.backgroundColor, s.color])(getComputedStyle(document.body))")
+    assert colours == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]
+    for control in (".take", ".slider", "nav", "details:not([open])"):
+        assert page.locator(control).first.is_hidden(), control
+    assert page.locator(".plot svg").first.is_visible()
+    assert page.pdf().startswith(b"%PDF-")
+    page.close()
+
+
+def test_every_control_shows_where_the_keyboard_is(browser, written):
+    page = opened(browser, written)
+    seen = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        focus = page.evaluate(
+            """(e => [e.tagName, e.matches(":focus-visible"), getComputedStyle(e).outlineStyle,
+            parseFloat(getComputedStyle(e).outlineWidth)])(document.activeElement)"""
+        )
+        if focus[0] == "BODY":  # past the last control
+            break
+        seen.add(focus[0])
+        assert focus[1:3] == [True, "solid"], focus
+        assert focus[3] >= 2, focus
+    assert {"A", "BUTTON", "SUMMARY", "DIV"} <= seen  # DIV: tables that scroll
+    page.close()
+
+
+def test_words_are_explained_under_every_figure(browser, written):
+    page = opened(browser, written)
+    figures = page.locator("figure")
+    assert figures.count() >= 6
+    assert page.locator("figure:has(details.words-used)").count() == figures.count()
+    assert page.locator("figure:has(details .numbers)").count() == figures.count()
+    page.close()
+
+
 def taken(page, button, folder):
     with page.expect_download() as waiting:
         button.click()

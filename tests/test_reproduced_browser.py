@@ -30,6 +30,7 @@ def test_pages_are_drawn_without_errors_requests_or_overflow(browser, pages, nam
     drawn = seen.eval_on_selector_all(".plot", marks)
     assert all(drawn), drawn
     assert bool(drawn) == (name != "index")
+    assert seen.locator("figure:has(details.words-used)").count() == seen.locator("figure").count()
     if name == "robustness":  # tables are alike, and axe looks at every cell
         seen.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     found = axe.Axe().run(seen, options=RULES).response["violations"]

@@ -42,7 +42,8 @@ def compare(
     Args:
         data: Data set: breast_cancer, diabetes, digits, iris or wine; a file .csv, .parquet or
             .npz; a folder with one folder of images for each class; idx:FOLDER with the files of
-            MNIST; hf:NAME; or module:attribute (this runs the code of the module).
+            MNIST; cifar:FOLDER with the binary files of CIFAR; hf:NAME; or module:attribute (this
+            runs the code of the module).
         methods: Methods, such as erm, mixup(alpha=0.2), cutmix(alpha=1). The first is what the
             others are compared with, unless erm is among them. Any can be confined to a part of
             training, as in mixup(alpha=1, stop=0.8, fade=0.2).

@@ -51,7 +51,8 @@ def reproduce(
         quick: Smaller data, shorter training and fewer seeds, to see that it works.
         seeds: Number of seeds; by default 5, or 3 for a quick run.
         data: Data instead of those that come with scikit-learn, as in compare: a name, or
-            idx:FOLDER with the files of MNIST or Fashion-MNIST. The approximation keeps two moons.
+            idx:FOLDER with the files of MNIST or Fashion-MNIST, cifar:FOLDER with the binary files
+            of CIFAR. The approximation keeps two moons.
         out: Folder for the results.
     """
     say, shown = Console(stderr=True), Console()

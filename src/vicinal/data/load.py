@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vicinal.data import images, tables
 from vicinal.data.builtin import LOADERS, builtin
+from vicinal.data.cifar import cifar
 from vicinal.data.objects import from_object, hugging_face
 from vicinal.data.raw import Raw
 from vicinal.data.split import Split, split
@@ -39,9 +40,10 @@ def read(name: str, target: str | None = None) -> Raw:
     """Read a data set by name, whole.
 
     A name is one of LOADERS; a file .csv, .parquet or .npz; a folder with one folder of images for
-    each class; ``idx:FOLDER`` with the files of MNIST; ``hf:NAME`` for a set of Hugging Face; or
-    ``module:attribute`` for an object in Python code, which is run. Whether targets are classes or
-    values follows from their kind: whole numbers and texts are classes, floats are values.
+    each class; ``idx:FOLDER`` with the files of MNIST; ``cifar:FOLDER`` with those of CIFAR;
+    ``hf:NAME`` for a set of Hugging Face; or ``module:attribute`` for an object in Python code,
+    which is run. Whether targets are classes or values follows from their kind: whole numbers and
+    texts are classes, floats are values.
 
     Raises:
         ValueError: if there is no such data, or they are not fit to learn from, with the reason.
@@ -53,6 +55,8 @@ def read(name: str, target: str | None = None) -> Raw:
     path = Path(name)
     if name.startswith("idx:"):
         return images.idx(Path(name.removeprefix("idx:")))
+    if name.startswith("cifar:"):
+        return cifar(Path(name.removeprefix("cifar:")))
     if name.startswith("hf:"):
         return hugging_face(name, target)
     if path.suffix in tables.ENDINGS:
@@ -67,6 +71,6 @@ def read(name: str, target: str | None = None) -> Raw:
     guess = f"Did you mean {near[0]}? " if near else ""
     raise ValueError(
         f"unknown data set {name!r}. {guess}Known: {', '.join(LOADERS)}; or pass a file "
-        f"({', '.join(tables.ENDINGS)}), a folder of images, idx:FOLDER, hf:NAME or "
-        "module:attribute."
+        f"({', '.join(tables.ENDINGS)}), a folder of images, idx:FOLDER, "
+        "cifar:FOLDER, hf:NAME or module:attribute."
     )

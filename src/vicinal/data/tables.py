@@ -131,6 +131,6 @@ def from_arrays(
         x, y = np.concatenate([x, x_test]), np.concatenate([y, y_test])
     if x.ndim == 4:
         if x.dtype == np.uint8:
-            x = x / 255
+            x = x.astype(np.float32) / np.float32(255)  # images are many
         return checked(name, x, y, bounds=(0.0, 1.0), test=test)
     return checked(name, x, y, test=test)

@@ -39,6 +39,15 @@ WORDS = {
     "them looks robust to attacks that follow slopes, and is not.",
     "PGD": "An attack of many steps within the ball of size ε. Stronger, still only an upper "
     "bound on what an attacker could do.",
+    "Expansion": "The mixup loss replaced by its Taylor series to second order, which can be taken "
+    "apart; how good it is must be measured.",
+    "R_i": "How well the direction in which the output of the model grows fits the input itself: 1 "
+    "where they are parallel, 0 where they are at right angles.",
+    "ε_i, ε_mix": "The size of the perturbations that the bound speaks of: ε_i for one example, "
+    "ε_mix the smallest of them.",
+    "Adversarial loss": "The loss after the worst change of an input within a ball, here to second "
+    "order.",
+    "p/n": "The number of features over the number of examples.",
 }
 PLACES = {
     "measurements": (
@@ -56,6 +65,17 @@ PLACES = {
     "robustness": ("ε", "FGSM", "PGD", "Worst case"),
     "masking": ("Masked gradients", "ε"),
     "reliability": ("ECE", "Temperature"),
+    # of the figures of the talk
+    "training": ("Mixup loss", "Expansion", "Gap"),
+    "instead": ("Mixup loss", "Expansion"),
+    "scale": ("Mixup loss", "Expansion"),
+    "cosine": ("R_i",),
+    "radius": ("R_i", "ε_i, ε_mix"),
+    "accuracy": ("ε", "FGSM", "PGD", "Worst case"),
+    "losses": ("Mixup loss", "Expansion", "Adversarial loss", "ε_i, ε_mix"),
+    "alpha": ("α", "Gap"),
+    "dimension": ("ECE", "p/n"),
+    "metrics": ("Accuracy", "NLL", "ECE", "Temperature", "PGD", "Gap", "95% interval"),
 }  # fmt: skip
 
 

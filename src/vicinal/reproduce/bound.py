@@ -73,7 +73,7 @@ def measure(seed: int, size: Size, data: str) -> Measured:
             look=partial(_look, part=part),
         )  # fmt: skip
         series = {label: [row[line] for row in rows] for line, label in LINES.items()}
-        drawn += curves("bound", case.name, epochs, series)
+        drawn += curves("losses", case.name, epochs, series)
         met = [row["guaranteed"] for row in rows]
         drawn += curves("conditions", case.name, epochs, {"all hold": met})
         facts |= _counted(key, rows)

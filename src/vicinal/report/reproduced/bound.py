@@ -15,7 +15,7 @@ BROKEN = {
 
 PLOTS = (
     Plot(
-        "bound",
+        "losses",
         "Mixup loss and adversarial loss through training",
         (
             "The expanded mixup loss should lie above the second-order adversarial loss in l2 "
