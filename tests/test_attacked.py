@@ -121,7 +121,7 @@ def test_fast_runs_have_other_names_and_no_ensemble(tmp_path):
 
 
 def test_no_sign_can_be_looked_for_in_a_model_that_is_always_wrong(tmp_path):
-    from vicinal.data import load
+    from vicinal.data import Part, load
 
     split = load("iris", 0)
     model = torch.nn.Linear(4, 3)
@@ -129,7 +129,7 @@ def test_no_sign_can_be_looked_for_in_a_model_that_is_always_wrong(tmp_path):
         model.weight.zero_()
         model.bias.copy_(torch.tensor([0.0, 2.0, 0.0]))
     kept = split.test.y != 1
-    test = replace(split.test, x=split.test.x[kept], y=split.test.y[kept])
+    test = Part(*(v[kept] for v in vars(split.test).values()))
     wrong = replace(split, test=test)
     found = attacked.attacked(model, wrong, 0, "full", tmp_path / "x")
     assert "masking" not in found
