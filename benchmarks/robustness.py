@@ -1,14 +1,17 @@
-"""What really makes models robust, beside mixup: python benchmarks/robustness.py [FOLDER].
+"""What really makes models robust, beside mixup.
+
+    python benchmarks/robustness.py [FOLDER [EXAMPLES [DATA ...]]]
 
 Trains ERM, mixup, label smoothing, adversarial and interpolated adversarial training on two data
 sets, attacks them with FGSM, PGD-20 and the full ensemble, and prints accuracies with paired
-differences to ERM. Runs are kept in the folder, so that a second call prints at once.
+differences to ERM. The ensemble attacks so many test examples of each seed. Runs are kept in the
+folder, so that a second call prints at once.
 """
 
 import sys
 from pathlib import Path
 
-from vicinal import study
+from vicinal import attacked, study
 from vicinal.attacked import named, radii
 from vicinal.cli.methods import parse_methods
 from vicinal.data import load
@@ -19,8 +22,8 @@ SIZES = {"digits": "0.05", "breast_cancer": "0.2"}  # in linf, trained against a
 
 
 def methods(eps: str) -> list[str]:
-    attacked = [f"{name}(eps={eps})" for name in ("adversarial", "interpolated_adversarial")]
-    return ["erm", "mixup(alpha=1)", "label_smoothing", *attacked]
+    against = [f"{name}(eps={eps})" for name in ("adversarial", "interpolated_adversarial")]
+    return ["erm", "mixup(alpha=1)", "label_smoothing", *against]
 
 
 def told(group: Group, method: str, key: str) -> str:
@@ -34,8 +37,9 @@ def told(group: Group, method: str, key: str) -> str:
     return f"{100 * cell.mean:.1f} ({100 * d.mean:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}])"
 
 
-def main(folder: Path) -> None:
-    for data, eps in SIZES.items():
+def main(folder: Path, names: list[str]) -> None:
+    for data in names:
+        eps = SIZES[data]
         plan = study.plan(
             parse_methods(methods(eps)), folder / data, data=data, model=None, seeds=SEEDS,
             epochs=30, train_size=None, batch_size=64, learning_rate=0.01, weight_decay=0.01,
@@ -60,4 +64,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs"))
+    given = sys.argv[1:]
+    attacked.STRONG = int(given[1]) if len(given) > 1 else attacked.STRONG
+    main(Path(given[0] if given else "runs"), given[2:] or list(SIZES))

@@ -20,7 +20,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"models", "data"},
     {"model_files", "hardest", "attacked"},
     {"training"},
-    {"measurement"},
+    {"measurement", "audit"},
     {"runs"},
     {"groups"},
     {"study", "reproduce"},

@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from cyclopts.config import Toml
 
 import vicinal
+from vicinal.cli.audit import audit
 from vicinal.cli.compare import compare
 from vicinal.cli.errors import refuse, unknown
 from vicinal.cli.explain import explain
@@ -36,7 +37,7 @@ app = App(
     version=vicinal.__version__,
     default_parameter=Parameter(negative=()),
 )
-for command in (compare, explain, report, reproduce):
+for command in (compare, audit, explain, report, reproduce):
     app.command(command, help_epilogue="")  # else each repeats that of the whole
 app.register_install_completion_command(
     help="Let the shell complete commands and options.", help_epilogue=""

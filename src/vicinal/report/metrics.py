@@ -112,8 +112,8 @@ _PLAIN: tuple[tuple[str, str, Unit, Better, tuple[str, ...]], ...] = (
 
 def attack_name(attack: str, steps: int) -> str:
     """FGSM, PGD-20, worst case."""
-    if attack == "ensemble":
-        return "worst case"
+    if attack in (named := {"ensemble": "worst case", "minimum norm": "nearest broken point"}):
+        return named[attack]
     return attack.upper() if steps <= 1 else f"{attack.upper()}-{steps}"
 
 

@@ -1,0 +1,224 @@
+"""vicinal audit: what attacks, calibration and theory say of someone's trained model."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vicinal.cli.errors import INTERRUPTED, refuse
+from vicinal.cli.explain import Families, _family, _in_precision_of, _opened
+
+if TYPE_CHECKING:
+    from vicinal.data.split import Split
+
+Norms = Literal["linf", "l2", "l1"]
+WORK = {"ensemble": 10, "distances": 4, "masking": 3}  # of a part, where others are 1
+
+
+def audit(
+    model: str,
+    *,
+    data: str = "digits",
+    target: str | None = None,
+    architecture: str | None = None,
+    family: Families | None = None,
+    standardise: bool = False,
+    part: Literal["train", "validation", "test"] = "test",
+    attacks: Literal["fast", "full"] = "full",
+    norms: Annotated[tuple[Norms, ...], Parameter(consume_multiple=True)] = ("linf", "l2"),
+    eps: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (),
+    tolerance: float | None = None,
+    examples: int = 500,
+    twin: str | None = None,
+    seconds: float | None = None,
+    passes: float | None = None,
+    seed: int = 0,
+    out: Path = Path("audit"),
+) -> int:
+    """Audit a trained model: worst case under attack, signs of masking, calibration, bound.
+
+    Prints what was found, and writes audit.json and audit.html. An audit that was stopped goes on
+    where it was.
+
+    Args:
+        model: module:attribute (this runs the code of the module), or a file of weights.
+        data: Data set, as in compare: a name, a file, a folder, or module:attribute.
+        target: Target column of a table; by default the last one.
+        architecture: For a file of weights, the reference model: cnn, mlp or linear.
+        family: The loss, as in explain.
+        standardise: Standardise a table as compare does; always done for reference models.
+        part: Which part of the split of this seed to measure. Calibration is mended on another
+            part, and the bound is about the training part.
+        attacks: full is the worst case over strong attacks and the nearest broken point; fast is
+            FGSM and PGD, on which no claim can rest. Signs of masking are looked for in both.
+        norms: Of the perturbation: linf, l2, l1.
+        eps: Size of the perturbation, one for each norm; by default as in compare. In the units of
+            the inputs for images, of the standard deviation of each column for tables.
+        tolerance: For values: deviation that counts as broken; by default twice the root mean
+            squared error on the part where calibration would be mended.
+        examples: Most examples to attack.
+        twin: A model trained without the defence, from which attacks may transfer; named as the
+            model is.
+        seconds: Budget of the worst case in each norm. The same command with more goes on.
+        passes: The same, in forward and backward passes for each example.
+        seed: Of the split, starts, patches and resamples.
+        out: Folder for the results.
+    """
+    say = Console(stderr=True)
+    try:
+        split, loaded = _opened(model, data, target, architecture, seed, standardise)
+        other = None
+        if twin is not None:
+            other = _opened(twin, data, target, architecture, seed, standardise)[1]
+        _check(norms, eps, tolerance, examples, seconds, passes)
+        whole = standardise or architecture is not None
+        case = _case(loaded, split, part, family, whole, norms, eps, tolerance, say) | {
+            "twin": other, "examples": examples, "full": attacks == "full",
+            "seconds": seconds, "passes": passes, "seed": seed,
+        }  # fmt: skip
+        record = _audited(case, out, say)
+    except KeyboardInterrupt:
+        say.print("Stopped. The same command goes on from here.")
+        return INTERRUPTED
+    except (ValueError, TypeError, OSError) as error:
+        refuse(error)
+    settings = {"model": model, "data": data, "part": part, "attacks": attacks, "seed": seed}
+    record["settings"] = settings | {
+        "family": case["family"].name,
+        "sizes": dict(case["sizes"]),
+        "tolerance": case["tolerance"],
+        "twin": twin,
+    }
+    _write(record, out)
+    return 0
+
+
+def _check(
+    norms: tuple[str, ...],
+    eps: tuple[float, ...],
+    tolerance: float | None,
+    examples: int,
+    seconds: float | None,
+    passes: float | None,
+) -> None:
+    if not norms or len(set(norms)) != len(norms):
+        raise ValueError(f"norms must name each norm once, got {' '.join(norms) or 'none'}.")
+    if eps and len(eps) != len(norms):
+        raise ValueError(
+            f"pass one size for each norm: {len(norms)} norms ({', '.join(norms)}) and "
+            f"{len(eps)} sizes were given."
+        )
+    for size in eps:
+        if not 0 < size < float("inf"):
+            raise ValueError(f"eps must be positive, got {size}. For 8 of 255 grey levels: 0.0314.")
+    if not examples >= 2:
+        raise ValueError(f"examples must be at least 2, got {examples}.")
+    for name, value in (("seconds", seconds), ("passes", passes), ("tolerance", tolerance)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}.")
+
+
+def _case(
+    model: Any,
+    split: "Split",
+    part: str,
+    family: Families | None,
+    standardised: bool,
+    norms: tuple[Norms, ...],
+    eps: tuple[float, ...],
+    tolerance: float | None,
+    say: Console,
+) -> dict[str, Any]:
+    """What is audited, without what the options say of it as they are."""
+    from vicinal import losses
+    from vicinal.attacked import named, radii
+
+    chosen, held = (
+        getattr(split, part),
+        split.test if part == "validation" else split.validation,
+    )
+    pairs = {
+        key: (_in_precision_of(model, p.x), p.y.to(p.x) if p.y.is_floating_point() else p.y)
+        for key, p in (("own", chosen), ("held", held), ("trained", split.train))
+    }
+    x, y = pairs["own"]
+    kind = getattr(losses, _family(model, x, split, family, say))
+    sizes = dict(zip(norms, eps, strict=True)) if eps else _usual(norms, radii(split.bounds), named)
+    unit = None
+    if split.bounds is None and not standardised:
+        deviation = pairs["trained"][0].std(0, correction=0)
+        unit = deviation.where(deviation > 0, 1.0)
+    if not kind.classifies and tolerance is None:
+        tolerance = _tolerance(model, kind, *pairs["held"])
+    return {
+        "model": model, "x": x, "y": y, "held": pairs["held"], "trained": pairs["trained"],
+        "family": kind, "tolerance": tolerance, "bounds": split.bounds, "unit": unit,
+        "sizes": sizes,
+    }  # fmt: skip
+
+
+def _usual(norms: tuple[Norms, ...], radii: Any, named: Any) -> dict[str, float]:
+    unknown = [norm for norm in norms if norm not in radii]
+    if unknown:
+        raise ValueError(f"there is no usual size in {unknown[0]}: pass --eps, one for each norm.")
+    return {norm: named(radii[norm]) for norm in norms}
+
+
+def _tolerance(model: Any, family: Any, x: Any, y: Any) -> float:
+    """Twice the root mean squared error."""
+    import torch
+
+    from vicinal.forward import unchanged
+
+    with torch.no_grad(), unchanged(model) as f:
+        error = family.residual(f(x), y).double()
+    return 2 * float(error.square().mean().sqrt())
+
+
+def _audited(options: dict[str, Any], out: Path, say: Console) -> dict[str, Any]:
+    """The parts of the audit, with progress and warnings told on the way."""
+    import warnings
+
+    from vicinal.audit import Case, audit, parts
+
+    case: Case = Case(**options)
+    names = list(parts(case))
+    work = {name: WORK.get(name.split()[0], 1) for name in names}
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(), TextColumn("· left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        Progress(*columns, console=say, disable=not say.is_terminal, transient=True) as progress,
+    ):
+        warnings.simplefilter("always", UserWarning)
+        task = progress.add_task("audit", total=sum(work.values()))
+
+        def told(name: str, share: float) -> None:
+            before = sum(work[other] for other in names[: names.index(name)])
+            progress.update(task, description=name, completed=before + share * work[name])
+
+        record = audit(case, out / "parts", told)
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        say.print(f"Note: {escape(message)}", highlight=False)
+    return record
+
+
+def _write(record: dict[str, Any], out: Path) -> None:
+    import json
+
+    from vicinal import store
+    from vicinal.report import audited
+
+    command = "vicinal " + shlex.join(sys.argv[1:])
+    store.write(out / "audit.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    store.write(out / "audit.html", audited.page(record, command=command))
+    console = Console()
+    console.print(audited.terminal(record))
+    console.print(escape(f"\nReport: {out / 'audit.html'}"), highlight=False, soft_wrap=True)
