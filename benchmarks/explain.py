@@ -1,7 +1,16 @@
-"""What explaining costs, in forward passes of the same batch: python benchmarks/explain.py."""
+"""What explaining costs: python benchmarks/explain.py [terms exact linear sampled stream].
 
+Times are a low quantile of many short repetitions, all contenders in turns, so that a busy
+machine slows them alike; ratios are what counts. OMP_NUM_THREADS sets the threads of torch.
+"""
+
+import multiprocessing
+import os
+import resource
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,9 +19,10 @@ from torch.func import jvp
 
 import vicinal as vc
 from vicinal.derivatives.choice import BACKWARD, DIFFERENCES, FORWARD
-from vicinal.derivatives.second_order import engine_of
+from vicinal.derivatives.second_order import engine_of, passes
+from vicinal.pairs.every import pair_losses
 
-REPEATS = 15
+REPEATS, QUANTILE = 30, 0.2
 
 
 def cnn(activation: type[nn.Module]) -> nn.Module:
@@ -30,16 +40,34 @@ def mlp(activation: type[nn.Module]) -> nn.Module:
     )
 
 
-def seconds(*calls: Callable[[], object]) -> list[float]:
-    """Shortest time of each, in turns, so that a busy moment does not fall on one alone."""
+def seconds(*calls: Callable[[], object], repeats: int = REPEATS) -> list[float]:
+    """A low quantile of the times of each, in turns."""
     times: list[list[float]] = [[] for _ in calls]
-    for repeat in range(REPEATS + 1):
+    for repeat in range(repeats + 1):
         for call, found in zip(calls, times, strict=True):
             start = time.perf_counter()
             call()
             if repeat:
                 found.append(time.perf_counter() - start)
-    return [min(found) for found in times]
+    return [float(np.quantile(found, QUANTILE)) for found in times]
+
+
+def peak(call: Callable[[], object]) -> float:
+    """The largest memory, in MB, of a process that does this and nothing else, beyond its start."""
+
+    def measured(queue: "multiprocessing.Queue[float]") -> None:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        call()
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        queue.put((after - before) / 1024)
+
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=measured, args=(queue,))
+    child.start()
+    found = queue.get()
+    child.join()
+    return found
 
 
 def nested(model: nn.Module, x: torch.Tensor, v: torch.Tensor) -> object:
@@ -53,9 +81,10 @@ def by_engine(model: nn.Module, x: torch.Tensor, y: torch.Tensor, v: torch.Tenso
     return engine(x, y, v[None])
 
 
-def engines() -> None:
-    print("All four terms along given partners, in forward passes of the same batch")
-    print(f"{'model':22}{'terms':>8}{'backward':>10}{'differences':>13}{'nested jvp':>12}   bar")
+def terms() -> None:
+    print(f"All four terms along given partners, in forward passes of the same batch; {threads()}")
+    print(f"{'model':12}{'terms':>7}{'backward':>10}{'differences':>13}{'nested jvp':>12}", end="")
+    print(f"{'forward in passes':>19}   bar")
     compared("MLP, GELU", mlp(nn.GELU), (512, 784), 5)
     compared("MLP, SiLU", mlp(nn.SiLU), (512, 784), 5)
     compared("CNN, GELU", cnn(nn.GELU), (128, 3, 32, 32), 8)
@@ -63,26 +92,34 @@ def engines() -> None:
     compared("CNN, ReLU", cnn(nn.ReLU), (128, 3, 32, 32), 4)
 
 
+def threads() -> str:
+    return f"{torch.get_num_threads()} thread" + "s" * (torch.get_num_threads() > 1)
+
+
 def compared(name: str, model: nn.Module, shape: tuple[int, ...], bar: int) -> None:
     model = model.eval().requires_grad_(False)
     x, y = torch.randn(shape), torch.randint(10, shape[:1])
     partner = torch.randperm(len(x))
     v = x[partner] - x
-    calls = [
-        lambda: model(x),
-        lambda: vc.taylor_terms(model, x, y, partner, 1 / 6),
+    slow = [
         lambda: by_engine(model, x, y, v, BACKWARD),
         lambda: by_engine(model, x, y, v, DIFFERENCES),
     ]
     if "SiLU" not in name:
-        calls.append(lambda: nested(model, x, v))
+        slow.append(lambda: nested(model, x, v))
     with torch.no_grad():
-        forward, *rest = seconds(*calls)
+        forward, all_terms, in_passes = seconds(
+            lambda: model(x),
+            lambda: vc.taylor_terms(model, x, y, partner, 1 / 6),
+            lambda: [model(x[rows]) for rows in passes(x, 1)],
+        )
+        again, *rest = seconds(lambda: model(x), *slow, repeats=5)
         engine = engine_of(model, vc.categorical)
         engine(x[:2], y[:2], v[None, :2])
     assert engine.report == FORWARD
-    ratios = [f"{t / forward:.1f}" for t in rest] + ["fails"] * (5 - len(calls))
-    print("{:22}{:>8}{:>10}{:>13}{:>12}   <= {}".format(name, *ratios, bar))
+    others = [f"{t / again:.1f}" for t in rest] + ["fails"] * (3 - len(slow))
+    cells = (f"{all_terms / forward:.1f}", *others, f"{in_passes / forward:.2f}")
+    print("{:12}{:>7}{:>10}{:>13}{:>12}{:>19}   <= {}".format(name, *cells, bar), flush=True)
 
 
 def hessians(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
@@ -100,7 +137,7 @@ def hessians(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
     return total / len(x)
 
 
-def exact_terms() -> None:
+def exact() -> None:
     from vicinal.data import load
 
     part = load("digits", 0).train
@@ -114,27 +151,29 @@ def exact_terms() -> None:
     slow = (time.perf_counter() - start) * len(x) / 100
     found = vc.expand(model, x[:100], y[:100], vc.Uniform(), vc.categorical)
     assert abs(found.total - found.loss - dense) < 1e-9
-    (fast,) = seconds(lambda: vc.expand(model, x, y, vc.Uniform(), vc.categorical))
+    (fast,) = seconds(lambda: vc.expand(model, x, y, vc.Uniform(), vc.categorical), repeats=9)
     print(
         f"\nExact R1 to R3, digits ({len(x)} examples), MLP: {slow / fast:.0f} times faster than "
         f"dense Hessians ({fast:.2f} s against {slow:.0f} s)   bar >= 20"
     )
 
 
-def linear_risk() -> None:
-    for n, compare in ((4000, True), (10_000, False)):
+def linear() -> None:
+    for n in (4000, 10_000):
         rng = np.random.default_rng(0)
         x = torch.from_numpy(rng.normal(size=(n, 784))).float()
         y = torch.from_numpy(rng.integers(10, size=n))
         model = nn.Linear(784, 10).requires_grad_(False)
+        call = partial(vc.vicinal_risk, model, x, y, vc.Uniform(), vc.categorical)
         start = time.perf_counter()
-        risk = vc.vicinal_risk(model, x, y, vc.Uniform(), vc.categorical)
+        risk = call()
         fast = time.perf_counter() - start
+        held = x.nbytes / 2**20
         print(
-            f"\nExact risk of a linear model, n = {n}, d = 784, K = 10, "
-            f"{risk.nodes} nodes: {fast:.1f} s"
+            f"\nExact risk of a linear model, n = {n}, d = 784, K = 10, {risk.nodes} nodes: "
+            f"{fast:.1f} s; {peak(call):.0f} MB beside {held:.0f} MB of data   bar 2048 MB"
         )
-        if compare:
+        if n == 4000:
             i, j = torch.from_numpy(rng.integers(n, size=(2, 100_000)))
             start = time.perf_counter()
             for part in range(0, 100_000, 1024):
@@ -145,9 +184,64 @@ def linear_risk() -> None:
             print(f"  {slow / fast:.0f} times faster than forward passes over pairs   bar >= 50")
 
 
+def sampled() -> None:
+    """How much of the variance the expansion explains as a control variate, at equal cost."""
+    from vicinal.data import load
+
+    part = load("digits", 0).train
+    x, y = part.x.flatten(1).double(), part.y
+    model = nn.Sequential(nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 10)).double()
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    rng = np.random.default_rng(0)
+    print("\nVariance of 50,000 mixed examples drawn at random over that of vicinal_risk, digits")
+    done = 0
+    for steps in (0, 10, 20, 40, 100):
+        for _ in range(steps - done):
+            optimiser.zero_grad()
+            draw = vc.Mixup(1.0)(x, y, rng)
+            vc.vicinal_losses(model, x, y, draw, vc.categorical).mean().backward()
+            optimiser.step()
+        done = steps
+        risk = vc.vicinal_risk(model, x, y, vc.Beta(1), vc.categorical, pairs=50_000, rng=rng)
+        i, j = torch.from_numpy(rng.integers(len(x), size=(2, 50_000)))
+        lam = torch.from_numpy(rng.random(50_000))
+        with torch.no_grad():
+            alone = pair_losses(model, x, y, vc.categorical, i, j, lam)
+        ratio = (float(alone.std()) / 50_000**0.5 / risk.standard_error) ** 2
+        print(f"  {steps:4} steps of training with mixup: {ratio:6.1f}  ({risk.method})")
+
+
+class Endless:
+    """Batches made on the way, so that only what is kept takes memory."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for k in range(self.n // 256):
+            rng = torch.Generator().manual_seed(k)
+            yield (
+                torch.randn(256, 784, generator=rng),
+                torch.randint(10, (256,), generator=rng),
+            )
+
+
+def stream() -> None:
+    model = mlp(nn.GELU).eval().requires_grad_(False)
+    print("\nMemory of a pass over a stream of batches of 256 x 784, beyond the start, in MB")
+    for name, call in (("expand_stream", vc.expand_stream), ("risk_stream", vc.risk_stream)):
+        found = [
+            peak(lambda call=call, n=n: call(model, Endless(n), vc.Beta(1), vc.categorical))
+            for n in (5_120, 20_480, 81_920)
+        ]
+        print(f"  {name:14} n = 5,120: {found[0]:.0f}  20,480: {found[1]:.0f}  ", end="")
+        print(f"81,920: {found[2]:.0f}", flush=True)
+
+
+PARTS = {f.__name__: f for f in (terms, exact, linear, sampled, stream)}
+
 if __name__ == "__main__":
     torch.manual_seed(0)
-    torch.set_num_threads(2)
-    engines()
-    exact_terms()
-    linear_risk()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name]()
