@@ -11,6 +11,7 @@ import vicinal as vc
 torch.manual_seed(0)
 x = torch.randn(256, 12)
 y = (x[:, 0] + x[:, 1] > 0).long()
+shares = set()
 
 
 class Net(nn.Module):
@@ -26,15 +27,26 @@ class Net(nn.Module):
 
 
 class MixupTrainer(Trainer):
-    """Draws keyed by the step of the trainer, so that a resumed run draws the same."""
+    """Draws keyed by the batches of the trainer, so that a resumed run draws the same."""
+
+    step, part = -1, 0
+
+    def batch_number(self) -> int:
+        """Batches so far; a step consists of several where gradients are accumulated."""
+        self.part = self.part + 1 if self.step == self.state.global_step else 0
+        self.step = self.state.global_step
+        return self.step * self.args.gradient_accumulation_steps + self.part
 
     def compute_loss(self, model, inputs, return_outputs=False, **_):
         """The mixed loss while training, the plain one otherwise."""
         x, y = inputs["inputs_embeds"], inputs["labels"]
-        rng = vc.draw_generator(
-            self.args.seed, epoch=0, step=self.state.global_step, rank=self.args.process_index
-        )
-        draw = vc.Mixup(0.2)(x, y, rng) if model.training else None
+        draw = None
+        if model.training:
+            rng = vc.draw_generator(
+                self.args.seed, epoch=0, step=self.batch_number(), rank=self.args.process_index
+            )
+            draw = vc.Mixup(1.0)(x, y, rng)
+            shares.update(draw.share.tolist())
         outputs = model(inputs_embeds=vc.mix(x, draw))
         loss = vc.mixed_loss(vc.categorical, outputs["logits"], y, draw).mean()
         return (loss, outputs) if return_outputs else loss
@@ -42,7 +54,8 @@ class MixupTrainer(Trainer):
 
 with tempfile.TemporaryDirectory() as folder:
     arguments = TrainingArguments(
-        folder, num_train_epochs=10, per_device_train_batch_size=32, learning_rate=1e-2,
+        folder, num_train_epochs=10, per_device_train_batch_size=16, learning_rate=1e-2,
+        gradient_accumulation_steps=2,
         report_to=[], use_cpu=True, disable_tqdm=True, save_strategy="no",
     )  # fmt: skip
     data = [{"inputs_embeds": a, "labels": b} for a, b in zip(x, y, strict=True)]
@@ -50,4 +63,5 @@ with tempfile.TemporaryDirectory() as folder:
     trainer.train()
     with torch.no_grad():
         right = trainer.model(x)["logits"].argmax(1) == y
-print(f"training accuracy {float(right.float().mean()):.3f}")
+print(f"training accuracy {float(right.float().mean()):.3f}, {len(shares)} different λ")
+assert len(shares) > 0.99 * 10 * len(x)  # no batch was mixed like another; a few round alike
