@@ -9,7 +9,9 @@ import torch
 
 from reproductions import FIGURES, measured
 from vicinal import store
+from vicinal.calibration import calibration_of_positive
 from vicinal.laws import Fixed, Uniform
+from vicinal.randomness import generator
 from vicinal.reproduce import approximation, bound, calibration, cosine, robustness, run
 from vicinal.reproduce.measured import Curve, Measured, Size, looked_at
 from vicinal.reproduce.networks import Diverged, lenet, linear, relu
@@ -112,9 +114,22 @@ def test_gaps_are_differences_and_the_bound_lies_above():
 def test_the_gaussian_model_gains_nothing_from_a_law_that_never_mixes():
     plain, mixed = calibration.simulated(0.5, 0, Fixed(1.0))
     assert plain == mixed
-    # λ = 1/2 always halves the coefficients up to the means, which can only lower confidence
-    shrunk = [calibration.simulated(4.0, seed, Fixed(0.5)) for seed in range(3)]
-    assert all(with_ < without for without, with_ in shrunk)
+
+
+def test_the_gaussian_model_averages_over_all_mixed_pairs():
+    """ECE under a law is that of the mean of ỹ x̃ over all pairs, summed here one by one."""
+    lam, ratio, seed = 0.7, 0.05, 3
+    rng = generator(seed, "dimension", round(1000 * ratio))
+    p, n = 10, calibration.EXAMPLES
+    y, new = (2.0 * rng.integers(2, size=k) - 1 for k in (n, calibration.TESTED))
+    x, x_new = (s[:, None] * np.eye(p)[0] + rng.standard_normal((len(s), p)) for s in (y, new))
+    total = np.zeros(p)
+    for i in range(n):
+        for j in range(n):
+            total += (lam * y[i] + (1 - lam) * y[j]) * (lam * x[i] + (1 - lam) * x[j])
+    labels = torch.from_numpy((new > 0).astype(int))
+    by_hand = calibration_of_positive(torch.from_numpy(2 * x_new @ (total / n**2)), labels).ece
+    assert calibration.simulated(ratio, seed, Fixed(lam))[1] == pytest.approx(by_hand)
 
 
 def test_reliability_counts_every_example():

@@ -117,6 +117,25 @@ def test_the_paragraph_groups_what_is_alike():
     assert paragraph([]) == "Nothing measured."
 
 
+def test_strategies_are_counted_by_their_intervals():
+    keys = ("accuracy", "nll", "ece", "ece_after", "pgd", "gap")
+    facts = {f"{m}/{k}": 0.5 for m in ("erm", "a", "b", "c") for k in keys}
+    facts |= {"a/accuracy": 0.6, "b/accuracy": 0.4, "a/nll": 0.4, "c/ece": (0.4, 0.7, 0.5)}
+    found = {c.statement: c.text for c in made_up("variants", facts)}
+    assert found["test accuracy: 1 of 3 better and 1 of 3 worse"] == "Better: a. Worse: b."
+    assert found["NLL after temperature: 1 of 3 better"] == "Better: a."
+    assert "ECE as trained: no difference shown for any of 3" in found
+    one = page.Seeds(({"facts": facts | {"c/ece": 0.4}, "curves": []},))
+    assert page.ROOMS["variants"].claims(one)[0].text == "One seed gives no interval."
+
+
+def test_names_of_data_may_hold_any_sign():
+    facts = {key.replace("digits", "idx:/a, b/c"): value for key, value in GAPS.items()}
+    claims = made_up("generalization", facts)
+    assert {c.subject for c in claims} == {"idx:/a, b/c", ""}
+    assert len(claims) == 4
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_drawn_number_is_in_its_table_and_in_the_csv(name, folder):
     found = reproduced(name, folder)

@@ -29,7 +29,7 @@ X_BOUND, THETA_BOUND, GAMMAS = 2**0.5, 3.0, (0.03, 0.1, 0.3, 1.0, 3.0)
 
 def measure(seed: int, size: Size, data: str) -> Measured:
     """Every set at every strength; the bound on two classes of the first set that has them."""
-    names = [name.strip() for name in data.split(",")]
+    names = DATA.split(", ") if data == DATA else [data]
     drawn: list[Curve] = []
     facts: Facts = {}
     words: dict[str, str] = {}

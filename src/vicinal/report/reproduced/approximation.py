@@ -70,7 +70,8 @@ def _close(seeds: Seeds, key: str, name: str) -> Claim:
     worst = paired([abs(v) for v in seeds.values(f"{key}/mixup/expansion/worst")])
     last = paired(seeds.values(f"{key}/mixup/expansion/last"))
     return Claim(
-        f"while a model trains on mixup, the expansion stays within {CLOSE:.0%} of the mixup loss",
+        f"while a model trains on mixup, the expansion stays close to the mixup loss, here taken as "
+        f"{CLOSE:.0%}",
         name,
         within(worst, CLOSE),
         f"off by {level(worst, 'percent')} at worst",
@@ -82,7 +83,7 @@ def _close(seeds: Seeds, key: str, name: str) -> Claim:
 def _alike(seeds: Seeds, key: str, name: str) -> Claim:
     d = seeds.minus(f"{key}/expanded/test", f"{key}/mixup/test")
     return Claim(
-        f"training on the expansion is as good as training on mixup, within {ALIKE:g} nats",
+        f"training on the expansion is as good as training on mixup, here taken as {ALIKE:g} nats",
         name,
         within(d, ALIKE),
         signed(d, "nats"),

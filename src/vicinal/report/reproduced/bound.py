@@ -71,13 +71,12 @@ def _without(seeds: Seeds, key: str, name: str) -> Claim:
     slack = paired(seeds.values(f"{key}/slack"))
     end = f"Mixup loss minus adversarial loss at the end: {level(slack, 'nats')}."
     return Claim(
-        f"where they do not hold, it {'may lie' if violated else 'was not seen'} below",
+        f"where they do not hold, the mixup loss {'may lie' if violated else 'was not seen'} below",
         f"{name}, early in training" if early else name,
         "beyond",
         f"{violated} of {count} looks",
-        "Before every training example is classified correctly nothing is promised."
-        if early
-        else f"Nothing is promised here. {end}",
+        f"The bound was violated at {violated} of {count} looks. "
+        + ("Nothing is promised before every example is classified correctly." if early else end),
     )
 
 

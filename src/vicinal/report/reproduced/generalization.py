@@ -55,7 +55,7 @@ def drawings(seeds: Seeds) -> list[Drawing]:
 
 def claims(seeds: Seeds) -> list[Claim]:
     """For each set: the gap, the test loss, the course with α; then the bound."""
-    keys = [key.split("/") for key in seeds.names() if key.endswith("/gap")]
+    keys = [key.rsplit("/", 2) for key in seeds.names() if key.endswith("/gap")]
     sets = dict.fromkeys(name for name, *_ in keys)
     alphas = sorted({float(key[1]) for key in keys})
     found = [_smaller(seeds, name) for name in sets]

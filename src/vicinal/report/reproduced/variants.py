@@ -66,33 +66,32 @@ def drawings(seeds: Seeds) -> list[Drawing]:
 
 def claims(seeds: Seeds) -> list[Claim]:
     """For each metric, which strategies are shown to be better or worse."""
-    found = []
-    for key, (title, unit, good) in METRICS.items():
-        known = {n: seeds.minus(f"{n}/{key}", f"{BASE}/{key}") for n in _names(seeds)}
-        bad = "lower" if good == "higher" else "higher"
-        better = [name for name, d in known.items() if d.words == good]
-        worse = [name for name, d in known.items() if d.words == bad]
-        told = [
-            f"{len(names)} of {len(known)} {word}"
-            for names, word in ((better, "better"), (worse, "worse"))
-            if names
-        ]
-        best = sorted(known, key=lambda n: known[n].mean, reverse=good == "higher")[0]
-        lists = [
-            f"{word.capitalize()}: {listed(names)}."
-            for names, word in ((better, "better"), (worse, "worse"))
-            if names
-        ]
-        found.append(
-            Claim(
-                f"{title}: {' and '.join(told) or f'no difference shown for any of {len(known)}'}",
-                "",
-                "beyond",
-                f"the best mean is that of {best}, {signed(known[best], unit)}",
-                " ".join(lists) or "Every interval contains 0.",
-            )
+    return [_claim(seeds, key) for key in METRICS]
+
+
+def _claim(seeds: Seeds, key: str) -> Claim:
+    title, unit, good = METRICS[key]
+    known = {n: seeds.minus(f"{n}/{key}", f"{BASE}/{key}") for n in _names(seeds)}
+    shown = {
+        word: [name for name, d in known.items() if d.words == direction]
+        for word, direction in (
+            ("better", good),
+            ("worse", "lower" if good == "higher" else "higher"),
         )
-    return found
+    }
+    told = [f"{len(names)} of {len(known)} {word}" for word, names in shown.items() if names]
+    lists = [f"{word.capitalize()}: {listed(names)}." for word, names in shown.items() if names]
+    best = sorted(known, key=lambda n: known[n].mean, reverse=good == "higher")[0]
+    nothing = f"no difference shown for any of {len(known)}", "Every interval contains 0."
+    if known[best].low is None:
+        nothing = "one seed, so nothing can be shown", "One seed gives no interval."
+    return Claim(
+        f"{title}: {' and '.join(told) or nothing[0]}",
+        "",
+        "beyond",
+        f"the best mean is that of {best}, {signed(known[best], unit)}",
+        " ".join(lists) or nothing[1],
+    )
 
 
 def _names(seeds: Seeds) -> list[str]:
