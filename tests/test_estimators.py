@@ -25,6 +25,11 @@ WEIGHTED = {
     "so a repeated example meets other random numbers"
 }
 
+BALANCED = {
+    "check_class_weight_classifiers": "every example meets one of the other class, whatever their "
+    "weights, so that mixing restores the balance that weights should move"
+}
+
 
 def table(seed=0, n=60, d=4):
     rng = np.random.default_rng(seed)
@@ -223,11 +228,18 @@ def test_class_weights_are_sample_weights(weights):
     [
         (MixupClassifier(), {}),
         (MixupClassifier("expanded"), {}),
+        (MixupClassifier("sampled", epochs=40), WEIGHTED),
         (MixupClassifier("sampled", hidden=(8,), epochs=40), WEIGHTED),
+        (MixupClassifier(pairing="same_class"), {}),
+        (MixupClassifier(pairing="other_class"), BALANCED),
         (MixupRegressor(), {}),
         (MixupRegressor("expanded"), {}),
         (MixupRegressor("sampled", hidden=(8,), epochs=40), WEIGHTED),
         (MixupRegressor(family="poisson"), {}),
+        (MixupRegressor("expanded", family="poisson"), {}),
+        (MixupRegressor("sampled", family="poisson", epochs=40), WEIGHTED),
+        (MixupRegressor("expanded", pairing="similar"), {}),
+        (MixupRegressor("sampled", pairing="similar", epochs=40), WEIGHTED),
         (MixupRegressor(pairing="similar"), {}),
     ],
 )
@@ -246,6 +258,9 @@ X, Y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 1, 0, 1])
     [
         ({"alpha": 0.0}, "alpha must be positive"),
         ({"alpha": float("nan")}, "alpha must be positive"),
+        ({"alpha": "0.2"}, "alpha must be a positive number, got '0.2'"),
+        ({"alpha": None}, "alpha must be a positive number, got None"),
+        ({"beta": 0.0}, "beta must be positive"),
         ({"beta": -1.0}, "beta must be positive"),
         ({"objective": "best"}, "objective must be one of exact, expanded, sampled, got 'best'"),
         ({"pairing": "some"}, "pairing must be one of all"),
@@ -255,6 +270,8 @@ X, Y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 1, 0, 1])
         ({"max_iter": 0}, "max_iter must be a whole number"),
         ({"hidden": (8,)}, "pass objective='sampled'"),
         ({"hidden": (0,), "objective": "sampled"}, "hidden must hold sizes"),
+        ({"hidden": 64, "objective": "sampled"}, r"such as \(64,\), got 64"),
+        ({"learning_rate": 1e300, "hidden": (4,), "objective": "sampled"}, "diverged in epoch"),
     ],
 )
 @pytest.mark.parametrize("kind", [MixupClassifier, MixupRegressor])
@@ -280,6 +297,24 @@ def test_bad_data(unchecked):
         MixupRegressor(family="poisson").fit(X, -Y)
     with pytest.raises(ValueError, match="bandwidth must be positive"):
         MixupRegressor(pairing="similar", bandwidth=float("nan")).fit(X, Y)
+
+
+@pytest.mark.parametrize("kind", [MixupClassifier, MixupRegressor])
+def test_bad_inputs_of_both(kind, unchecked):
+    with pytest.raises(TypeError, match="dense data is required"):
+        kind().fit(scipy.sparse.csr_array(X), Y)
+    with pytest.raises(ValueError, match="contains NaN"):
+        kind().fit(X * np.nan, Y)
+    with pytest.raises(ValueError, match="contains infinity"):
+        kind().fit(np.where(X > 2, np.inf, X), Y)
+    with pytest.raises(ValueError, match=r"up to 3.0e\+200: their squares overflow"):
+        kind().fit(X * 1e200, Y)
+    with pytest.raises(ValueError, match="sample_weight is 0 for all"):
+        kind().fit(X, Y, sample_weight=0 * Y)
+    with pytest.raises(TypeError, match="dense data is required"):
+        kind().fit(X, Y).predict(scipy.sparse.csr_array(X))
+    with pytest.raises(ValueError, match="expecting 1 features"):
+        kind().fit(X, Y).predict(np.hstack([X, X]))
 
 
 def test_too_few_iterations_are_told():

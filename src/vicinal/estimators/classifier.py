@@ -34,7 +34,9 @@ class MixupClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             coefficients is sought. "sampled" is stochastic training on mixed batches.
         alpha: first shape of the law of λ, positive.
         beta: second shape; None means alpha.
-        pairing: who may be mixed with whom: "all", "same_class" or "other_class".
+        pairing: who may be mixed with whom: "all", "same_class" or "other_class". With the last,
+            the partner of an example comes from another class whatever its weight, so for two
+            classes weights do not move the balance between them.
         l2: penalty on the coefficients, not on the intercepts; C of scikit-learn is 1/(n*l2).
         class_weight: None, "balanced", or a dict from class to weight, as in scikit-learn.
         fit_intercept: whether there is an intercept.

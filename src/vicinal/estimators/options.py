@@ -19,6 +19,7 @@ from vicinal.losses import Family
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.pairing import Pairing
 
+LARGEST = 1e140  # sums of squares of inputs, and their curvature, stay finite
 OBJECTIVES = ("exact", "expanded", "sampled")
 
 
@@ -47,14 +48,22 @@ def checked(options: Any, pairings: tuple[str, ...], pairing: str) -> Beta:
         number = getattr(options, name)
         if not (isinstance(number, Integral) and int(number) >= 1):
             raise ValueError(f"{name} must be a whole number of at least 1, got {number}.")
-    hidden = tuple(options.hidden)
-    if not all(isinstance(size, Integral) and int(size) >= 1 for size in hidden):
-        raise ValueError(f"hidden must hold sizes of layers of at least 1, got {options.hidden}.")
+    hidden = options.hidden
+    if not (
+        isinstance(hidden, tuple | list)
+        and all(isinstance(size, Integral) and int(size) >= 1 for size in hidden)
+    ):
+        raise ValueError(
+            f"hidden must hold sizes of layers of at least 1, such as (64,), got {hidden!r}."
+        )
     if hidden and options.objective != "sampled":
         raise ValueError(
             f"hidden={hidden} makes a network, for which the {options.objective} objective is not "
             "available: pass objective='sampled', or hidden=() for a linear model."
         )
+    for name, shape in (("alpha", options.alpha), ("beta", options.beta)):
+        if not (isinstance(shape, Real) or (name == "beta" and shape is None)):
+            raise ValueError(f"{name} must be a positive number, got {shape!r}.")
     return Beta(options.alpha, options.beta)
 
 
@@ -68,7 +77,17 @@ def fit_into(
     law: Beta,
     pairing: Pairing,
 ) -> None:
-    """Fit what the options ask for, and leave coef_ and intercept_, or coefs_ and intercepts_."""
+    """Fit what the options ask for, and leave coef_ and intercept_, or coefs_ and intercepts_.
+
+    Raises:
+        ValueError: for inputs whose squares overflow, or if training by sampling diverges.
+    """
+    largest = float(np.abs(x).max())
+    if not largest <= LARGEST:
+        raise ValueError(
+            f"the inputs are too large, up to {largest:.1e}: their squares overflow. Scale them, "
+            "as with StandardScaler."
+        )
     with _one_thread():
         _fit_into(estimator, torch.from_numpy(x), labels, weights, mass, family, law, pairing)
 

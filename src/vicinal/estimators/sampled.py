@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vicinal.losses import Family
+from vicinal.losses import Family, poisson
 from vicinal.mixing.apply import mix
 from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.mixup import Mixup
@@ -60,6 +60,9 @@ def fit_sampled(
 
     With weights, examples are drawn in proportion to them, with replacement; without, each
     epoch is a permutation. The penalty is on the weights in the units of the inputs.
+
+    Raises:
+        ValueError: if the weights are no longer finite after an epoch.
     """
     share = weights / weights.sum()
     mean = share @ x if how.fit_intercept else torch.zeros_like(x[0])
@@ -67,6 +70,8 @@ def fit_sampled(
     deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
     z = (x - mean) / deviation
     layers = _initial((x.shape[1], *how.hidden, width), rng)
+    if how.fit_intercept and family is poisson:  # at the mean rate, which may be far from 1
+        layers[-1][1].data.fill_(float((share @ y).log()))
     biases = [bias for _, bias in layers] if how.fit_intercept else []
     optimiser = torch.optim.Adam([*(weight for weight, _ in layers), *biases], how.learning_rate)
     even = bool((weights == weights[0]).all())
@@ -85,6 +90,11 @@ def fit_sampled(
             optimiser.zero_grad()
             (loss + how.l2 / 2 * penalty).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+        if not all(bool(torch.isfinite(weight).all()) for pair in layers for weight in pair):
+            raise ValueError(
+                f"training by sampling diverged in epoch {epoch + 1}: the weights are no longer "
+                f"finite. Lower learning_rate={how.learning_rate:g}, or scale inputs and targets."
+            )
     return _in_units(layers, mean, deviation)
 
 
