@@ -5,7 +5,7 @@ import sys
 import pytest
 from torch import nn
 
-from vicinal import study
+from vicinal import groups, study
 from vicinal.mixing.choice import During
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.hidden import ManifoldMixup
@@ -96,6 +96,28 @@ def test_groups_follow_from_the_plan_and_keep_to_the_limit(tmp_path):
     assert sizes == [[1] * 10, [4, 4, 2], [5, 5], [10]]
 
 
+def test_models_that_keep_a_core_busy_are_trained_run_by_run(tmp_path, monkeypatch):
+    """A linear model of 64 inputs and 10 classes, a batch of 16: 2 · 16 · 64 · 10 operations."""
+    for most, sizes in ((20480, [2]), (20479, [1, 1])):
+        monkeypatch.setattr(groups, "PAYS", most)
+        found = planned(tmp_path, {"erm": None})
+        assert [len(group) for group in found.groups] == sizes
+        assert found.notes == ()
+
+
 def test_together_must_be_a_number_of_runs(tmp_path):
     with pytest.raises(ValueError, match="together must be at least 1, got 0"):
         planned(tmp_path, {"erm": None}, together=0)
+
+
+def norm(shape, outputs):
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, outputs))
+
+
+def test_a_last_batch_too_small_for_the_model_is_told_beforehand(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "someones", sys.modules[__name__])
+    found = planned(tmp_path / "a", {"erm": None, "mixup": Mixup()}, model="someones:norm")
+    assert [len(group) for group in found.groups] == [4]  # BatchNorm is no reason
+    with pytest.raises(ValueError, match="cannot train on a batch of 1,.*has 1 of 100 examples"):
+        planned(tmp_path / "b", {"erm": None}, model="someones:norm", batch_size=33)
+    assert not (tmp_path / "b").exists()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from vicinal.data import Split, load
 from vicinal.mixing.choice import During
@@ -16,6 +17,12 @@ from vicinal.runs import Configuration, Say, Strategies
 from vicinal.stack import Unlike, joined, objectives, stacked
 
 AGREE = 1e-9  # of what is found together and alone in float64, relative to the largest
+PAYS = 5e7
+"""Floating-point operations of one pass of a batch, above which a step alone keeps a core busy.
+
+On one core 8 stacked models took 0.3 of the time of one after another at 1e6, 0.4 at 7e6, 0.6 at
+1.5e7 and 1.4 at 1.8e8 operations (`benchmarks/stacking.py`).
+"""
 
 
 class Apart(Exception):
@@ -31,7 +38,7 @@ def groups(
     that they have alone, for a first batch in float64. Methods whose draws are one weight or mask
     for each example are trained together, others with their own seeds. Who is in which group
     follows from the plan alone, not from what is stored, so one command always gives the same
-    numbers.
+    numbers. Models for which a batch is more work than PAYS are trained run by run.
 
     Args:
         runs: of one study; they differ in method and seed.
@@ -42,10 +49,10 @@ def groups(
     Returns:
         The groups, in the order of their first runs.
     """
-    if limit == 1 or len(runs) == 1:
-        return tuple((run,) for run in runs)
     first = runs[0]
     split = load(first.data, first.seed, first.train_size, target=first.target)
+    if limit == 1 or len(runs) == 1 or not _work(first, split) <= PAYS:
+        return tuple((run,) for run in runs)
     kinds: dict[str, str] = {}
     apart: dict[str, list[str]] = {}
     for method in {run.method: None for run in runs}:
@@ -68,6 +75,14 @@ def _parts(runs: Sequence[Configuration], limit: int) -> list[tuple[Configuratio
     """As few parts as the limit allows, of nearly equal size."""
     size = math.ceil(len(runs) / math.ceil(len(runs) / limit))
     return [tuple(runs[k : k + size]) for k in range(0, len(runs), size)]
+
+
+def _work(run: Configuration, split: Split) -> float:
+    """Floating-point operations of one pass of a batch, or of a part of it."""
+    x = split.train.x[: run.batch_size // run.parts]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        build_model(run.model, split, run.seed).eval()(x)
+    return float(counter.get_total_flops())
 
 
 def try_together(run: Configuration, strategy: Strategy | During | None, split: Split) -> bool:

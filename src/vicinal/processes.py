@@ -1,9 +1,12 @@
 """The processes that share the work, as torchrun and Accelerate start them; alone, plain things."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -28,6 +31,51 @@ def place() -> Place:
     if distributed.is_available() and distributed.is_initialized():
         return Place(distributed.get_rank(), distributed.get_world_size())
     return Place(0, 1)
+
+
+def join() -> Place:
+    """Join the processes that torchrun or `launch` started, if they did."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and place().processes == 1:
+        from accelerate import PartialState
+
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        # the others wait while the first one prepares or stores, however long that takes
+        PartialState(cpu=True, timeout=timedelta(days=7))
+    return place()
+
+
+def leave() -> None:
+    """Part from the other processes."""
+    if place().processes > 1:
+        from accelerate import PartialState
+
+        PartialState().destroy_process_group()
+
+
+def launch(processes: int, work: Callable[..., Result], *arguments: object) -> Result:
+    """Start processes on this machine that all do some work; what the first one gives.
+
+    Args:
+        processes: how many, at least 1.
+        work: a function of a module; it calls `join`.
+        arguments: of the function, which can be pickled.
+
+    Raises:
+        ChildFailedError: if it fails in one of them, which ends the others.
+    """
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",  # at a free port
+        max_restarts=0,
+        run_id=uuid4().hex,
+    )
+    results: dict[int, Result] = elastic_launch(config, work)(*arguments)
+    return results[0]
 
 
 def gathered(value: Tensor) -> Tensor:

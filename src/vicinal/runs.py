@@ -20,7 +20,7 @@ from vicinal.measurement import MEASURES, evaluation, explain, measure
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.model_files import build_model
-from vicinal.processes import agreed, place, spread
+from vicinal.processes import agreed, leave, place, spread
 from vicinal.training import Member, Precision, Schedule, Trained, train
 
 Strategies = Mapping[str, Strategy | During | None]
@@ -105,11 +105,13 @@ def follow() -> None:
     while (job := agreed(None)) is not None:
         for _ in _fresh(job, lambda units: None, lambda sentence: None):
             pass
+    leave()
 
 
 def dismiss() -> None:
     """End `follow` in the other processes."""
     agreed(None)
+    leave()
 
 
 def _stored(path: Path, say: Say) -> store.Record | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import vicinal
 from vicinal import store
@@ -16,6 +17,7 @@ from vicinal.groups import groups
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.model_files import build_model
+from vicinal.processes import place
 from vicinal.randomness import generator
 from vicinal.runs import Configuration, records
 from vicinal.training import Precision
@@ -72,14 +74,14 @@ def plan(
     _check_numbers(seeds, epochs, batch_size, learning_rate, weight_decay, explain_every)
     if not together >= 1:
         raise ValueError(f"together must be at least 1, got {together}: 1 trains run by run.")
-    if not 1 <= parts <= batch_size:
-        raise ValueError(f"parts must lie in 1..{batch_size}, the batch size, got {parts}.")
     if not strategies:
         raise ValueError("methods must name at least one method, such as erm.")
     split = load(data, 0, train_size, target=target)
     model = model or ("mlp" if split.bounds is None else "cnn")
     build_model(model, split, 0)
     strategies = {method: bounded(kind, split.bounds) for method, kind in strategies.items()}
+    _check_parts(parts, min(batch_size, len(split.train)))
+    _check_smallest(model, split, batch_size, parts)
     _check_methods(strategies, split, data, batch_size)
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -129,6 +131,37 @@ def _check_numbers(
         raise ValueError(f"weight_decay must be 0 or more, got {weight_decay}.")
     if not explain_every >= 0:
         raise ValueError(f"explain_every must be 0 (never) or more epochs, got {explain_every}.")
+
+
+def _check_parts(parts: int, rows: int) -> None:
+    """Every process must have a part of a batch, and every part an example."""
+    processes = place().processes
+    if not processes <= parts:
+        raise ValueError(
+            f"parts must be at least {processes}, one for each process, got {parts}. Pass fewer "
+            "processes, or leave out parts."
+        )
+    if not 1 <= parts <= rows:
+        raise ValueError(
+            f"a batch of {rows} examples cannot be cut into {parts} parts for {processes} "
+            f"{'processes' if processes > 1 else 'process'}: pass fewer, or a larger batch_size."
+        )
+
+
+def _check_smallest(name: str, split: Split, batch_size: int, parts: int) -> None:
+    """Let the model train on the smallest part of a batch: BatchNorm needs two examples."""
+    last = len(split.train) % batch_size or batch_size
+    sizes = {len(rows) for n in {last, batch_size} for rows in np.array_split(range(n), parts)}
+    rows = min(sizes - {0})
+    try:
+        with torch.random.fork_rng():
+            build_model(name, split, 0).train()(split.train.x[:rows])
+    except Exception as error:  # someone's model may raise anything
+        raise ValueError(
+            f"the model {name} cannot train on a batch of {rows}, the smallest part of one: "
+            f"{type(error).__name__}: {error}. Choose another batch_size (the last batch of an "
+            f"epoch has {last} of {len(split.train)} examples)."
+        ) from error
 
 
 def _check_methods(

@@ -229,16 +229,16 @@ def _losses(
 
 
 class _Buffers:
-    """Floating buffers, such as those of BatchNorm, over the parts of a batch.
+    """Buffers, such as the running statistics of BatchNorm, over the parts of a batch.
 
     Every part starts from the same, and afterwards they are the mean over the parts, weighted by
     their examples: so they do not depend on which process had which part.
     """
 
     def __init__(self, state: State) -> None:
-        self.now = [v for v in state.values() if not v.requires_grad and v.is_floating_point()]
+        self.now = [value for value in state.values() if not value.requires_grad]
         self.before = [value.clone() for value in self.now]
-        self.sums = [torch.zeros_like(value) for value in self.now]
+        self.sums = [torch.zeros_like(value, dtype=torch.float64) for value in self.now]
 
     def take(self, weight: float) -> None:
         """Add what a part has left, and start again from before."""
@@ -247,9 +247,9 @@ class _Buffers:
             value.copy_(old)
 
     def put(self) -> None:
-        """Leave the mean over the parts."""
+        """Leave the mean over the parts; counters, which all parts raise alike, stay whole."""
         for total, value in zip(self.sums, self.now, strict=True):
-            value.copy_(total)
+            value.copy_(total if value.is_floating_point() else total.round())
 
 
 def _end_epoch(members: Sequence[Member], at: _Position) -> None:

@@ -4,7 +4,7 @@ import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -33,6 +33,10 @@ def compare(
     weight_decay: float = 0.01,
     explain_every: int = 0,
     attacks: Literal["fast", "full"] = "fast",
+    together: int = 8,
+    processes: int = 1,
+    parts: int | None = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
     out: Path = Path(),
 ) -> int:
     """Train methods over paired seeds, explain and measure them, write runs/ and report.html.
@@ -60,13 +64,31 @@ def compare(
         explain_every: Epochs between measurements of R1, R2, R3 during training; 0 for none.
         attacks: fast is FGSM and PGD at several sizes; full adds the worst case over strong attacks
             at one size per norm, on up to 500 test examples, and signs of masked gradients.
+        together: Runs that are trained together as one stack of models, at most; 1 trains them one
+            after another. The numbers are the same up to rounding.
+        processes: Processes on this machine that share every batch. Under torchrun leave it at 1.
+        parts: Each batch is cut into so many parts, which the processes share, and within which
+            examples are mixed; by default one for each process. More parts than processes add up
+            gradients. The numbers depend on the parts, not on the processes.
+        precision: Of the passes in training: float32, or bfloat16 where that is faster.
         out: Folder for runs/ and report.html.
     """
+    given = dict(locals())
+    if not processes >= 1:
+        refuse(f"processes must be at least 1, got {processes}.")
+    if processes > 1:
+        return _in_processes(processes, given | {"processes": 1})
     out_console = Console()
     say = Console(stderr=True)
     with out_console.status("starting torch") if out_console.is_terminal else nullcontext():
         from vicinal import store, study
         from vicinal.measurement import MEASURES
+        from vicinal.processes import join
+        from vicinal.runs import dismiss, follow
+    place = join()
+    if place.rank > 0:
+        follow()
+        return 0
     try:
         strategies = parse_methods(methods)
         plan = study.plan(
@@ -83,8 +105,12 @@ def compare(
             weight_decay=weight_decay,
             explain_every=explain_every,
             attacks=attacks,
+            together=together,
+            parts=place.processes if parts is None else parts,
+            precision=precision,
         )
     except (ValueError, OSError) as error:
+        dismiss()
         refuse(error)
     work = len(plan.runs) * (epochs + MEASURES[attacks])
     progress = Progress(
@@ -110,6 +136,7 @@ def compare(
             progress.stop()
             say.print("Stopped. The same command goes on from here.")
             return INTERRUPTED
+    dismiss()
     from vicinal.report import comparison, page, terminal  # slow to import, needed only now
 
     command = "vicinal " + shlex.join(sys.argv[1:])
@@ -117,3 +144,26 @@ def compare(
     out_console.print(terminal.summary(comparison.compare(records)))
     out_console.print(escape(f"Report: {out / 'report.html'}"), highlight=False, soft_wrap=True)
     return FAILED_RUN if any(record["status"] == "failed" for record in records) else 0
+
+
+def _in_processes(processes: int, arguments: dict[str, Any]) -> int:
+    """The exit status of `compare` in several processes on this machine."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    from vicinal.processes import launch
+
+    try:
+        return launch(processes, _status, arguments)
+    except SignalException:
+        return INTERRUPTED
+    except ChildFailedError as error:
+        return error.get_first_failure()[1].exitcode or FAILED_RUN
+
+
+def _status(arguments: dict[str, Any]) -> int:
+    """The exit status of `compare`, also where it refuses."""
+    try:
+        return compare(**arguments)
+    except SystemExit as refusal:
+        return int(refusal.code or 0)
