@@ -66,8 +66,8 @@ class Study:
 # at least 400 steps of training where classes are learnt; values twice, short and long
 STUDIES = (
     Study("diabetes", "diabetes", (*ANYWHERE, "cmixup"), 10, 20),
-    Study("diabetes-long", "diabetes", (*ANYWHERE, "cmixup"), 10, 100),
-    Study("breast-cancer", "breast_cancer", (*ANYWHERE, "remix"), 10, 100),
+    Study("diabetes-long", "diabetes", (*ANYWHERE, "cmixup"), 5, 100),
+    Study("breast-cancer", "breast_cancer", (*ANYWHERE, "remix"), 5, 100),
     Study("digits-200", "digits", (*ANYWHERE, "remix", *CUTTING), 5, 100, 200),
     Study("digits", "digits", (*ANYWHERE, "remix", *CUTTING), 5, 30),
     Study("fashion-2k", FILES, FEW, 5, 20, 2_000, "mlp"),
