@@ -1,10 +1,14 @@
 # Short names for the commands that README.md shows in full.
 PYTHON ?= python3
 
-.PHONY: demo test
+.PHONY: demo docs test
 
 demo: .venv/demo
 	.venv/bin/vicinal compare digits --out demo
+
+docs: .venv/demo
+	.venv/bin/python -m pip install -c constraints.txt -e ".[docs]"
+	.venv/bin/sphinx-build docs docs/_build
 
 test: .venv/test
 	.venv/bin/python -m pytest -n auto

@@ -38,6 +38,7 @@ CUTTING = (
     "hmix", "gmix",
 )  # fmt: skip
 
+CMIXUP = "cmixup(bandwidth=0.3, alpha=2)"
 FEW = (*MIXUPS, "manifoldmixup", "regmixup", "cutmix", "mixup_or_cutmix")
 FILES = "idx:fashion-mnist"  # as `fashion` writes them
 
@@ -53,11 +54,13 @@ class Study:
     epochs: int
     train_size: int | None = None
     model: str | None = None
+    attacks: str | None = None
 
     def command(self) -> list[str]:
         """The arguments of `vicinal`."""
         size = [] if self.train_size is None else ["--train-size", str(self.train_size)]
         size += [] if self.model is None else ["--model", self.model]
+        size += [] if self.attacks is None else ["--attacks", self.attacks]
         length = ["--epochs", str(self.epochs), "--seeds", str(self.seeds)]
         methods = ["--methods", *self.methods]
         return ["compare", self.data, *size, *length, *methods, "--out", self.name]
@@ -68,6 +71,7 @@ STUDIES = (
     Study("diabetes", "diabetes", (*ANYWHERE, "cmixup"), 10, 20),
     Study("diabetes-long", "diabetes", (*ANYWHERE, "cmixup"), 5, 100),
     Study("breast-cancer", "breast_cancer", (*ANYWHERE, "remix"), 5, 100),
+    Study("breast-cancer-strong", "breast_cancer", MIXUPS, 5, 100, attacks="full"),
     Study("digits-200", "digits", (*ANYWHERE, "remix", *CUTTING), 5, 100, 200),
     Study("digits", "digits", (*ANYWHERE, "remix", *CUTTING), 5, 30),
     Study("fashion-2k", FILES, FEW, 5, 20, 2_000, "mlp"),
@@ -75,6 +79,11 @@ STUDIES = (
     Study("fashion-2k-cnn", FILES, (*MIXUPS, "cutmix"), 5, 13, 2_000),
     Study("fashion-12k-cnn", FILES, MIXUPS, 5, 4, 12_000),
 )
+
+
+def told(study: Study) -> str:
+    """The command that a study is."""
+    return "vicinal " + shlex.join(study.command())
 
 
 def fashion(folder: Path) -> None:
@@ -93,7 +102,7 @@ def run(folder: Path) -> None:
     """Every study; what FOLDER holds already is not done again."""
     fashion(folder / "fashion-mnist")
     for study in STUDIES:
-        print("vicinal", shlex.join(study.command()), flush=True)
+        print(told(study), flush=True)
         called = [sys.executable, "-m", "vicinal.cli", *study.command()]
         subprocess.run(called, cwd=folder, check=True)
 
@@ -117,7 +126,7 @@ def summary(study: Study, group: Group, records: list[Record]) -> dict[str, Any]
     metrics = main_metrics(group)
     return {
         "name": study.name,
-        "command": "vicinal " + shlex.join(study.command()),
+        "command": told(study),
         "data": records[0]["data"] | {"labels": len(records[0]["data"]["labels"])},
         "configuration": group.configuration,
         "environment": {k: records[0]["environment"][k] for k in ("python", "torch", "numpy")},
@@ -221,17 +230,27 @@ def _line(first: str, cells: list[str]) -> str:
 
 def table() -> str:
     """What mixup did in every study, for README.md."""
-    kept = [load(study.name) for study in STUDIES]
     heads = ("accuracy", "ECE as trained", "NLL, scaled", "PGD-20")
-    lines = ["| study | method | " + " | ".join(heads) + " |", "|---" * (2 + len(heads)) + "|"]
-    for study in kept:
-        if "rmse" in study["methods"]["erm"]:
-            continue
-        keys = ("accuracy", "ece_before", "nll_after", attacked(study))
-        for method in ("mixup(alpha=0.2)", "mixup(alpha=1)"):
-            found = [written(study, method, key) for key in keys]
-            lines.append(_line(f"{study['name']} | {method}", found))
+    lines = [_line("study | method", list(heads)), "|---" * (2 + len(heads)) + "|"]
+    for study in STUDIES:
+        if study.attacks is None and study.data != "diabetes":
+            kept = load(study.name)
+            keys = ("accuracy", "ece_before", "nll_after", attacked(kept))
+            lines += _rows(kept, MIXUPS[1:], keys)
+    lines += ["", _line("study | method", ["RMSE", "RMSE under PGD-20"]), "|---|---|---|---|"]
+    for name in ("diabetes", "diabetes-long"):
+        kept = load(name)
+        lines += _rows(kept, (*MIXUPS[1:], CMIXUP), ("rmse", attacked(kept)))
     return "\n".join(lines)
+
+
+def _rows(kept: dict[str, Any], methods: tuple[str, ...], keys: tuple[str, ...]) -> list[str]:
+    """One line per method, the study named in the first."""
+    first = f"[{kept['name']}](evidence/{kept['name']}.md)"
+    return [
+        _line(f"{'' if k else first} | {method}", [written(kept, method, key) for key in keys])
+        for k, method in enumerate(methods)
+    ]
 
 
 if __name__ == "__main__":

@@ -19,15 +19,15 @@ PICTURES = DOCS / "_static" / "gallery"
 WIDTH = 1400  # pixels
 OPENING = """# Gallery
 
-The figures of the talk by the authors of arXiv:2010.04819, each measured from scratch with intervals
-over seeds by
+The figures of the talk by the authors of arXiv:2010.04819, each measured from scratch with
+intervals over seeds by
 
 ```sh
 vicinal reproduce all
 ```
 
-which also writes each as a page, SVG, PDF and CSV. Below each picture is what the command itself says
-about it: what agrees with the talk, what does not, and what is not shown either way.
+which also writes each as a page, SVG, PDF and CSV. Below each picture is what the command itself
+says about it: what agrees with the talk, what does not, and what is not shown either way.
 """
 
 

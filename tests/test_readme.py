@@ -23,5 +23,5 @@ def test_make_runs_the_commands_that_are_shown():
     recipes = {line.strip().replace("$(PYTHON)", "python3") for line in makefile.splitlines()}
     shown = [line for block in blocks("sh") for line in block.splitlines()]
     commands = [line for line in shown if line.startswith((".venv", "python3"))]
-    assert len(commands) == 5
+    assert len(commands) == 7
     assert set(commands) <= recipes
