@@ -185,6 +185,14 @@ def test_a_larger_budget_goes_on_and_another_model_begins_anew(tmp_path):
     assert other["predictions"]["value"] == pytest.approx(1 - longer["predictions"]["value"])
 
 
+def test_what_is_kept_is_of_one_box_and_one_unit():
+    c = case()
+    unit = torch.full_like(c.x[0], 2.0)
+    boxes = [replace(c, bounds=b) for b in (None, (-9.0, 9.0), (-9.0, 8.0))]
+    others = [replace(boxes[0], unit=unit), replace(boxes[0], unit=2 * unit)]
+    assert len({other.name for other in boxes + others}) == 5
+
+
 def run(*arguments):
     with pytest.raises(SystemExit) as stopped:
         app(arguments, exit_on_error=False)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import vicinal
 from vicinal import store
 from vicinal.attacked import outcome
 from vicinal.attacks.ball import Bounds, Norm
@@ -82,9 +83,13 @@ class Case:
     def name(self) -> str:
         """What decides the numbers, but for the budget, in 16 digits."""
         tensors = [self.x, self.y, *self.held, *self.trained]
+        box = () if self.bounds is None else self.bounds
+        units = (*box, self.unit)
+        tensors += [torch.as_tensor(v, dtype=torch.float64) for v in units if v is not None]
         models = (m for m in (self.model, self.twin) if m is not None)
         weights = [v for m in models for v in m.state_dict().values() if isinstance(v, Tensor)]
-        told = [self.family.name, self.tolerance, dict(self.sizes), self.examples, self.seed]
+        told = [vicinal.__version__, self.family.name, self.tolerance, dict(self.sizes)]
+        told += [self.bounds is None, self.unit is None, self.examples, self.seed]
         described = repr((type(self.model).__name__, told, [digest(t) for t in tensors + weights]))
         return sha256(described.encode()).hexdigest()[:16]
 
