@@ -13,41 +13,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from vicinal import Beta
-from vicinal.calibration import calibration_of_positive
+from vicinal.reproduce.calibration import simulated
 from vicinal.statistics import Paired, paired
 
 RATIOS = (0.05, 0.2, 0.5, 1.0, 2.0)
-EXAMPLES, TESTED = 200, 5000
-
-
-def gain(ratio: float, seed: int, law: Beta) -> tuple[float, float]:
-    """ECE without and with mixup, all pairs summed, at p/n = ratio."""
-    rng = np.random.default_rng((seed, round(1000 * ratio)))
-    p = max(2, round(ratio * EXAMPLES))
-    theta = np.zeros(p)
-    theta[0] = 1.0
-    y, new = (2.0 * rng.integers(2, size=n) - 1 for n in (EXAMPLES, TESTED))
-    x, x_new = (s[:, None] * theta + rng.standard_normal((len(s), p)) for s in (y, new))
-    plain = (y[:, None] * x).mean(0)
-    kept = 1 - 2 * law.spread  # E[λ² + (1-λ)²]
-    mixed = kept * plain + (1 - kept) * y.mean() * x.mean(0)
-    errors = [
-        calibration_of_positive(
-            torch.from_numpy(2 * x_new @ found), torch.from_numpy((new > 0).astype(int))
-        ).ece
-        for found in (plain, mixed)
-    ]
-    return errors[0], errors[1]
 
 
 def gains(seeds: int, law: Beta) -> list[tuple[float, float, float, Paired]]:
     """For each ratio p/n: mean ECE without and with mixup, and the gain with its interval."""
     found = []
     for ratio in RATIOS:
-        pairs = np.array([gain(ratio, seed, law) for seed in range(seeds)])
+        pairs = np.array([simulated(ratio, seed, law) for seed in range(seeds)])
         difference = paired((pairs[:, 0] - pairs[:, 1]).tolist())
         found.append((ratio, *pairs.mean(0).tolist(), difference))
     return found

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vicinal.laws import Beta
+from vicinal.reproduce.calibration import simulated
 from vicinal.statistics import paired
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -22,7 +23,7 @@ def example(name):
 def test_mixup_calibrates_more_in_higher_dimension(tmp_path):
     simulation = example("calibration_dimension")
     gain = {
-        ratio: [np.subtract(*simulation.gain(ratio, seed, Beta(1.0))) for seed in range(20)]
+        ratio: [np.subtract(*simulated(ratio, seed, Beta(1.0))) for seed in range(20)]
         for ratio in (0.05, 0.2, 0.5, 1.0)
     }
     assert paired(gain[0.05]).words == "lower"  # in low dimension mixup costs calibration

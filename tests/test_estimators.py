@@ -307,8 +307,10 @@ def test_bad_inputs_of_both(kind, unchecked):
         kind().fit(X * np.nan, Y)
     with pytest.raises(ValueError, match="contains infinity"):
         kind().fit(np.where(X > 2, np.inf, X), Y)
-    with pytest.raises(ValueError, match=r"up to 3.0e\+200: their squares overflow"):
+    with pytest.raises(ValueError, match=r"too large, at most 3.0e\+200 in size: .* overflow"):
         kind().fit(X * 1e200, Y)
+    with pytest.raises(ValueError, match=r"too small, at most 3.0e-200 in size: .* vanish"):
+        kind().fit(X * 1e-200, Y)
     with pytest.raises(ValueError, match="at least one non-zero number|sample_weight is 0 for all"):
         kind().fit(X, Y, sample_weight=0 * Y)
     with pytest.raises(TypeError, match="dense data is required"):

@@ -20,6 +20,7 @@ from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.pairing import Pairing
 
 LARGEST = 1e140  # sums of squares of inputs, and their curvature, stay finite
+SMALLEST = 1e-140  # and above the least positive number
 OBJECTIVES = ("exact", "expanded", "sampled")
 
 
@@ -80,13 +81,15 @@ def fit_into(
     """Fit what the options ask for, and leave coef_ and intercept_, or coefs_ and intercepts_.
 
     Raises:
-        ValueError: for inputs whose squares overflow, or if training by sampling diverges.
+        ValueError: for inputs whose squares overflow or vanish, or if training by sampling
+            diverges.
     """
     largest = float(np.abs(x).max())
-    if not largest <= LARGEST:
+    if not largest <= LARGEST or 0 < largest < SMALLEST:
+        wrong = "large" if largest > 1 else "small"
         raise ValueError(
-            f"the inputs are too large, up to {largest:.1e}: their squares overflow. Scale them, "
-            "as with StandardScaler."
+            f"the inputs are too {wrong}, at most {largest:.1e} in size: their squares "
+            f"{'overflow' if largest > 1 else 'vanish'}. Scale them, as with StandardScaler."
         )
     with _one_thread():
         _fit_into(estimator, torch.from_numpy(x), labels, weights, mass, family, law, pairing)
