@@ -12,6 +12,7 @@ from PIL import Image
 
 from vicinal.data import cifar, load, read
 from vicinal.data.raw import checked
+from vicinal.losses import gaussian
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -181,6 +182,8 @@ def someones(tmp_path, monkeypatch):
         torch_set = torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(y))
         def fails(): raise RuntimeError("no disk")
         odd = 7
+        table = np.concatenate([x, y[:, None]], 1)
+        triples = [(1.0, 2.0, 3), (4.0, 5.0, 6)]
     """
     (tmp_path / "someones_data.py").write_text(textwrap.dedent(code))
     monkeypatch.chdir(tmp_path)
@@ -197,6 +200,9 @@ def test_objects_in_code(someones):
     for name, rule in (
         ("fails", r"someones_data:fails\(\) failed: RuntimeError: no disk"),
         ("odd", "must be .x, y., .* got int"),
+        ("table", r"must hold examples \(x, y\), got a ndarray of shape \(4,\) as example 0"),
+        ("x", r"must hold examples \(x, y\), got a ndarray of shape \(3,\) as example 0"),
+        ("triples", r"got a tuple of shape \(3,\) as example 0"),
         ("nothing", "cannot import someones_data:nothing: AttributeError"),
     ):
         with pytest.raises(ValueError, match=rule):
@@ -224,6 +230,23 @@ def test_objects_in_code(someones):
 def test_tables_that_cannot_be_learnt_from(tmp_path, header, rows, target, rule):
     with pytest.raises(ValueError, match=rule):
         read(csv_file(tmp_path / "t.csv", list(header), rows), target)
+
+
+def test_whole_numbers_are_counts_where_values_are_asked_for(tmp_path):
+    """Also counts so rare that no class could be made of them."""
+    counts = [0] * 9 + [1] * 5 + [2, 7]
+    name = csv_file(tmp_path / "t.csv", ["age", "accidents"], list(enumerate(counts)))
+    with pytest.raises(ValueError, match="every class needs 4 examples or more"):
+        read(name)
+    raw = read(name, values=True)
+    assert not raw.classifies
+    assert raw.y.tolist() == counts
+    split = load(name, 0, standardise=False, values=True)
+    assert split.all.y.tolist() == counts
+    assert split.family is gaussian
+    names = csv_file(tmp_path / "n.csv", ["age", "name"], [(k, "ab"[k % 2]) for k in range(16)])
+    with pytest.raises(ValueError, match="targets must be numbers to be values, got a"):
+        read(names, values=True)
 
 
 def test_a_wrong_target_gets_the_nearest_name(tmp_path):

@@ -91,7 +91,7 @@ class Line(nn.Module):
     def forward(self, x):
         return x @ self.slopes
 
-price, ill = Line(0.5, 0.001), Line(1.0, -0.002)
+price, ill, rate = Line(0.5, 0.001), Line(1.0, -0.002), Line(0.5, 0.0)
 shades = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 pair = lambda x: (x, x)
 class Pair(nn.Module):
@@ -118,6 +118,9 @@ def theirs(tmp_path, monkeypatch):
     (tmp_path / "values.csv").write_text("\n".join(["age,income,price", *lines]))
     lines = [f"{a!r},{b!r},{'yes' if a > 0 else 'no'}" for a, b in x.tolist()]
     (tmp_path / "ill.csv").write_text("\n".join(["age,income,ill", *lines]))
+    counts = rng.poisson(np.exp(0.5 * x[:, 0])).tolist()
+    lines = [f"{a!r},{b!r},{c}" for (a, b), c in zip(x.tolist(), counts, strict=True)]
+    (tmp_path / "counts.csv").write_text("\n".join(["age,income,accidents", *lines]))
     for k in range(24):
         kind = tmp_path / "shades" / ("dark" if k % 2 else "light")
         kind.mkdir(parents=True, exist_ok=True)
@@ -152,6 +155,17 @@ def test_explains_a_table_in_its_own_units(theirs):
     assert most["row"] == most["index"] == int(np.argmax(np.square(f - f.mean())))
     assert f"<dt>income</dt><dd>{x[most['row'], 1]:.0f}</dd>" in page
     assert "Largest in R3" not in page  # it is 0 for every example
+
+
+def test_explains_counts(theirs):
+    """Whole numbers are counts for the Poisson family, in its loss e^f - y f."""
+    arguments = ["theirs:rate", "--data", "counts.csv", "--family", "poisson", "--part", "all"]
+    assert run("explain", *arguments, "--exact", *FAST) in (0, None)
+    rows = np.loadtxt("counts.csv", delimiter=",", skiprows=1)
+    f = 0.5 * rows[:, 0]
+    plain = explained()["curve"][0]["expansion"]["loss"]
+    assert plain == pytest.approx(np.mean(np.exp(f) - rows[:, 2] * f), rel=1e-5)
+    assert explained()["family"] == "poisson"
 
 
 def test_explains_standardised_columns_if_asked(theirs):
@@ -198,7 +212,12 @@ def test_what_is_odd_is_pointed_out(theirs, capsys):
         (["narrow", "--data", "ill.csv"], "the model cannot take a batch of shape (2, 2)"),
         (["broken", "--data", "ill.csv"], "outputs are not finite"),
         (["many", "--data", "shades"], "cannot take a batch of shape (2, 3, 6, 5)"),
-        (["ill", "--data", "ill.csv", "--family", "gaussian"], "integers are class ids here"),
+        (["ill", "--data", "ill.csv", "--family", "gaussian"], "must be numbers to be values"),
+        (
+            ["rate", "--data", "counts.csv", "--family", "poisson", "--standardise"],
+            "counts must be 0 or more for the family poisson",
+        ),
+        (["rate", "--data", "counts.csv", "--family", "categorical"], "every class needs 4"),
         (
             ["ill", "--data", "values.csv", "--family", "bernoulli"],
             "soft labels must lie in [0, 1]",

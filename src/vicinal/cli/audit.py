@@ -71,10 +71,10 @@ def audit(
     """
     say = Console(stderr=True)
     try:
-        split, loaded = _opened(model, data, target, architecture, seed, standardise)
+        split, loaded = _opened(model, data, target, architecture, seed, standardise, family)
         other = None
         if twin is not None:
-            other = _opened(twin, data, target, architecture, seed, standardise)[1]
+            other = _opened(twin, data, target, architecture, seed, standardise, family)[1]
         _check(norms, eps, tolerance, examples, seconds, passes)
         whole = standardise or architecture is not None
         case = _case(loaded, split, part, family, whole, norms, eps, tolerance, say) | {

@@ -53,7 +53,8 @@ def explain(
         target: Target column of a table; by default the last one.
         architecture: For a file of weights, the reference model: cnn, mlp or linear.
         family: The loss. By default categorical for classes (bernoulli for two of them and a model
-            with one output) and gaussian for values.
+            with one output) and gaussian for values. With gaussian and poisson whole numbers are
+            values, such as counts.
         standardise: Standardise the columns of a table, and values, by those of the training part,
             as compare does; always done for reference models. Otherwise data come as they are.
         part: Which part of the split of this seed to explain, or all of the data.
@@ -66,7 +67,7 @@ def explain(
     """
     say = Console(stderr=True)
     try:
-        split, loaded = _opened(model, data, target, architecture, seed, standardise)
+        split, loaded = _opened(model, data, target, architecture, seed, standardise, family)
         chosen: Part = getattr(split, part)
         out.mkdir(parents=True, exist_ok=True)
         record = _record(
@@ -81,7 +82,13 @@ def explain(
 
 
 def _opened(
-    model: str, data: str, target: str | None, architecture: str | None, seed: int, whole: bool
+    model: str,
+    data: str,
+    target: str | None,
+    architecture: str | None,
+    seed: int,
+    whole: bool,
+    family: Families | None,
 ) -> "tuple[Split, Any]":
     """The data and the model, checked against each other as far as can be."""
     import torch
@@ -93,7 +100,18 @@ def _opened(
     torch.set_num_threads(1)  # for small data more threads cost more than they give
     if architecture is not None:
         known("architecture", architecture, MODELS)
-    split = load(data, seed, target=target, standardise=whole or architecture is not None)
+    split = load(
+        data,
+        seed,
+        target=target,
+        standardise=whole or architecture is not None,
+        values=family in ("gaussian", "poisson"),
+    )
+    if family == "poisson" and not split.classes and float(split.all.y.min()) < 0:
+        raise ValueError(
+            f"counts must be 0 or more for the family poisson, {data} has {split.all.y.min():g}. "
+            "If they were standardised, leave out --standardise."
+        )
     return split, load_model(model, split, architecture)
 
 

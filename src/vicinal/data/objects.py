@@ -33,7 +33,7 @@ def imported(name: str) -> Any:
     return value
 
 
-def from_object(name: str) -> Raw:
+def from_object(name: str, values: bool = False) -> Raw:
     """Data named ``module:attribute``: (x, y), (x, y, x_test, y_test), or what gives them.
 
     The object is a tuple of arrays or tensors, a mapping with the keys x, y (and x_test, y_test),
@@ -55,7 +55,7 @@ def from_object(name: str) -> Raw:
         parts = list(value)
     elif hasattr(value, "__len__") and hasattr(value, "__getitem__"):
         rows = [value[k] for k in range(len(value))]
-        parts = [np.stack([_array(x) for x, _ in rows]), np.array([_array(y) for _, y in rows])]
+        parts = _columns_of_pairs(name, rows)
     else:
         parts = []
     if len(parts) not in (2, 4):
@@ -63,10 +63,26 @@ def from_object(name: str) -> Raw:
             f"{name} must be (x, y), (x, y, x_test, y_test), a mapping with these keys, or a data "
             f"set of torch, got {type(value).__name__}."
         )
-    return from_arrays(name, *map(_array, parts))
+    return from_arrays(name, *map(_array, parts), values=values)
 
 
-def hugging_face(name: str, target: str | None) -> Raw:
+def _columns_of_pairs(name: str, rows: list[Any]) -> list[np.ndarray]:
+    """Inputs and targets of examples (x, y).
+
+    Raises:
+        ValueError: if examples are no pairs, as those of an array, which says nothing of targets.
+    """
+    for k, row in enumerate(rows):
+        if not (isinstance(row, tuple | list) and len(row) == 2):
+            kind = f"{type(row).__name__} of shape {np.shape(row)}"
+            raise ValueError(
+                f"{name} must hold examples (x, y), got a {kind} as example {k}. For an array "
+                "whose last column is the target pass (a[:, :-1], a[:, -1])."
+            )
+    return [np.stack([_array(x) for x, _ in rows]), np.array([_array(y) for _, y in rows])]
+
+
+def hugging_face(name: str, target: str | None, values: bool = False) -> Raw:
     """A set of Hugging Face, ``hf:NAME``: images and labels, or a table of numbers.
 
     Raises:
@@ -89,7 +105,8 @@ def hugging_face(name: str, target: str | None) -> Raw:
             f"{name} has no column {label or 'label'!r}: pass --target. Columns: "
             f"{', '.join(parts[0].features)}."
         )
-    return from_arrays(name, *(a for part in parts for a in _columns(name, part, label)))
+    arrays = (a for part in parts for a in _columns(name, part, label))
+    return from_arrays(name, *arrays, values=values)
 
 
 def _columns(name: str, part: Any, label: str) -> tuple[np.ndarray, np.ndarray]:

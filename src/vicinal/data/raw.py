@@ -52,10 +52,12 @@ def checked(
     bounds: tuple[float, float] | None = None,
     features: Sequence[str] = (),
     test: np.ndarray | None = None,
+    values: bool = False,
 ) -> Raw:
     """Someone's arrays as a data set; what the targets are follows from their kind.
 
-    Integers, truth values and texts are classes; floating numbers are values.
+    Integers, truth values and texts are classes, but where `values` is set; floating numbers are
+    values.
 
     Args:
         name: what errors call the data.
@@ -64,11 +66,12 @@ def checked(
         bounds: valid range of images; None for tables.
         features: names of the columns of a table.
         test: rows that are for testing.
+        values: whether integers are values too, such as counts.
 
     Raises:
         ValueError: for no examples, sizes that differ, inputs or values that are not finite, one
             class, classes of fewer examples than parts, constant values, equal columns, multi-label
-            targets, values outside of the bounds.
+            targets, values outside of the bounds, texts where values are asked for.
         TypeError: for inputs that are not numbers.
     """
     x, y = np.asarray(x), np.asarray(y)
@@ -87,13 +90,13 @@ def checked(
         raise ValueError(f"{name}: images must lie in {bounds}, got {x.min():g} to {x.max():g}.")
     if x.ndim == 2:
         _refuse_equal_columns(name, x, features)
-    y, labels = _targets(name, y)
+    y, labels = _targets(name, y, values)
     content = sha256(np.ascontiguousarray(x).data)
     content.update(np.ascontiguousarray(y).data)
     return Raw(x, y, bounds, labels, tuple(features), test, content.hexdigest()[:12])
 
 
-def _targets(name: str, y: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def _targets(name: str, y: np.ndarray, values: bool) -> tuple[np.ndarray, tuple[str, ...]]:
     """Class ids with the names of the classes, or values."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -102,7 +105,9 @@ def _targets(name: str, y: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
             f"{name}: targets must have shape (n,), got {y.shape}. For several labels or values "
             "per example use the functions from Python; studies take one target."
         )
-    if y.dtype.kind == "f":
+    if values and y.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: targets must be numbers to be values, got {y[0]!s}.")
+    if values or y.dtype.kind == "f":
         if not np.isfinite(y).all():
             raise ValueError(f"{name}: targets must be finite, got NaN or infinity.")
         if y.min() == y.max():

@@ -11,7 +11,7 @@ from vicinal.data.raw import Raw, checked
 ENDINGS = (".csv", ".npz", ".parquet")
 
 
-def table(path: Path, target: str | None) -> Raw:
+def table(path: Path, target: str | None, values: bool = False) -> Raw:
     """A table from a file.
 
     CSV needs a line of names. Parquet needs pyarrow. An NPZ file holds the arrays x and y, and
@@ -21,6 +21,7 @@ def table(path: Path, target: str | None) -> Raw:
     Args:
         path: a file with one of ENDINGS.
         target: name of the target column; None takes the last one. Not for NPZ.
+        values: whether whole numbers are values, such as counts, and not classes.
 
     Raises:
         ValueError: if the file cannot be read, or the target is not in it; see also `checked`.
@@ -28,7 +29,7 @@ def table(path: Path, target: str | None) -> Raw:
     if path.suffix == ".npz":
         if target is not None:
             raise ValueError(f"{path} holds arrays: its targets are y. Leave out --target.")
-        return _arrays(path)
+        return _arrays(path, values)
     columns = _csv(path) if path.suffix == ".csv" else _parquet(path)
     names = list(columns)
     if len(names) < 2:
@@ -46,7 +47,7 @@ def table(path: Path, target: str | None) -> Raw:
                 "as numbers, or leave it out."
             )
     x = np.stack([columns[name].astype(np.float64) for name in features], 1)
-    return checked(str(path), x, columns[chosen], features=features)
+    return checked(str(path), x, columns[chosen], features=features, values=values)
 
 
 def _csv(path: Path) -> dict[str, np.ndarray]:
@@ -95,7 +96,7 @@ def _parquet(path: Path) -> dict[str, np.ndarray]:
     return columns
 
 
-def _arrays(path: Path) -> Raw:
+def _arrays(path: Path, values: bool) -> Raw:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
@@ -104,7 +105,12 @@ def _arrays(path: Path) -> Raw:
     if not {"x", "y"} <= arrays.keys():
         raise ValueError(f"{path} must hold the arrays x and y, got {', '.join(sorted(arrays))}.")
     return from_arrays(
-        str(path), arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test")
+        str(path),
+        arrays["x"],
+        arrays["y"],
+        arrays.get("x_test"),
+        arrays.get("y_test"),
+        values=values,
     )
 
 
@@ -114,6 +120,8 @@ def from_arrays(
     y: np.ndarray,
     x_test: np.ndarray | None = None,
     y_test: np.ndarray | None = None,
+    *,
+    values: bool = False,
 ) -> Raw:
     """Arrays as a data set; four axes are images, whose 8 bits are scaled to [0, 1].
 
@@ -132,5 +140,5 @@ def from_arrays(
     if x.ndim == 4:
         if x.dtype == np.uint8:
             x = x.astype(np.float32) / np.float32(255)  # images are many
-        return checked(name, x, y, bounds=(0.0, 1.0), test=test)
-    return checked(name, x, y, test=test)
+        return checked(name, x, y, bounds=(0.0, 1.0), test=test, values=values)
+    return checked(name, x, y, test=test, values=values)
