@@ -1,5 +1,7 @@
 """What mixing refuses: each a clear error that names the value and the rule."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from vicinal.mixing.mit import MIT
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.mixupe import MixupE
 from vicinal.mixing.noisy import NoisyFeatureMixup
+from vicinal.mixing.pairing import Roll, shuffle
 from vicinal.mixing.puzzle import PuzzleMix
 from vicinal.mixing.regmixup import RegMixup
 from vicinal.mixing.remix import Remix
@@ -60,13 +63,67 @@ def test_refuses_what_would_go_wrong_silently(unchecked):
 def test_refuses_memory_that_does_not_fit(unchecked):
     x = torch.zeros(4, 3)
     draw = Mixup()(x, x, rng())
-    with pytest.raises(ValueError, match="other memory than x"):
-        mix(x, draw, out=x)
     for out in (torch.zeros(4, 2), torch.zeros(4, 3, dtype=torch.float64)):
         with pytest.raises(ValueError, match="shape, dtype and device of x"):
             mix(x, draw, out=out)
-    with pytest.raises(ValueError, match="keeps no gradients"):
-        mix(x.requires_grad_(), draw, out=torch.zeros(4, 3))
+
+
+@pytest.mark.parametrize("pairing", [shuffle, Roll()], ids=str)
+def test_refuses_memory_that_holds_x(pairing, unchecked):
+    """Also where it is another tensor: what is written there would be read afterwards."""
+    memory = torch.randn(9, 2**16)
+    array = memory.numpy()
+    x = memory[1:5]
+    draw = Mixup(pairing=pairing)(x, torch.arange(4), rng())
+    for out in (
+        x,
+        x[:],
+        x.detach(),
+        x.view(4, 2**16),
+        memory[:4],
+        memory[2:6],
+        memory[4:8],
+        torch.from_numpy(array[3:7]),  # a storage of its own, and the same memory
+        memory[:8:2],  # every second row
+        memory[1:8:2],
+    ):
+        for which in (draw, None, DirichletMixup()(x, torch.arange(4), rng())):
+            with pytest.raises(ValueError, match="other memory than x"):
+                mix(x, which, out=out)
+    rows = memory[:, : 2**15]  # between the rows of one lie those of the other
+    with pytest.raises(ValueError, match="other memory than x"):
+        mix(rows[1:5], draw, out=memory[1:5, 2**15 :])
+    for free in (memory[5:], torch.empty_like(x)):
+        before = x.clone()
+        assert mix(x, draw, out=free).equal(mix(before, draw))
+        assert x.equal(before)
+    nothing = torch.zeros(0, 3)
+    none = Mixup()(nothing, nothing, rng())
+    assert mix(nothing, none, out=torch.zeros(0, 3)).shape == (0, 3)
+
+
+def test_memory_given_keeps_no_gradients(unchecked):
+    x, free = torch.zeros(4, 3), torch.zeros(4, 3)
+    draw, k_way = Mixup()(x, x, rng()), DirichletMixup()(x, x, rng())
+    asks = torch.zeros(4, 3, requires_grad=True)
+    asked = replace(draw, keep=draw.keep.clone().requires_grad_())
+    asked_k = replace(k_way, shares=k_way.shares.clone().requires_grad_())
+    for values, mixture, out, name in (
+        (asks, draw, free, "x"),
+        (asks, None, free, "x"),
+        (x, draw, asks, "out"),
+        (x, k_way, asks, "out"),
+        (x, None, asks, "out"),
+        (x, draw, 2 * asks, "out"),
+        (x, asked, free, "draw"),
+        (x, asked_k, free, "draw"),
+    ):
+        with pytest.raises(ValueError, match=f"keeps no gradients, and {name} requires them"):
+            mix(values, mixture, out=out)
+        with torch.no_grad():
+            mix(values, mixture, out=out.detach())
+    with pytest.raises(TypeError, match="RegMixupDraw is not a plain draw"):
+        mix(x, RegMixup()(x, x, rng()), out=free)
 
 
 NAN, INF = float("nan"), float("inf")

@@ -39,8 +39,9 @@ def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
             tensors, all mixed with this draw. Spatial weights fit only tensors of their height
             and width; one weight per sample fits all.
         draw: partner π, kept weights m. None returns x itself.
-        out: memory for the result, of the shape, dtype and device of x, not overlapping it. It
-            saves the cost of fresh memory, which is larger than that of mixing. No gradients.
+        out: memory for the result, of the shape, dtype and device of x. No part of it may lie
+            between the first and the last value of x in memory. It saves the cost of fresh
+            memory, which is larger than that of mixing. No gradients.
 
     Returns:
         A new tensor (or `out`) of the shape, dtype, device and memory format of x; x is
@@ -67,7 +68,10 @@ def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
     if out is not None:
         _check_out(x, out)
     if draw is None:
-        return x if out is None else out.copy_(x)
+        if out is None:
+            return x
+        _refuse_gradients(x=x, out=out)
+        return out.copy_(x)
     if not x.is_floating_point():
         raise TypeError(
             f"mixing needs floating values, got {x.dtype}. For images of 8 bits pass "
@@ -75,6 +79,9 @@ def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
             "mixed_ids or dense_loss; token ids are mixed after their embedding."
         )
     check_draw(x, draw)
+    if out is not None:
+        weights = draw.shares if isinstance(draw, Blend) else draw.keep
+        _refuse_gradients(x=x, out=out, draw=weights)
     if isinstance(draw, Blend):
         return _blend(x, draw, out)
     keep = fitted(draw.keep, x)
@@ -223,7 +230,34 @@ def _check_out(x: Tensor, out: Tensor) -> None:
             f"out must have the shape, dtype and device of x, {tuple(x.shape)} {x.dtype} "
             f"{x.device}, got {tuple(out.shape)} {out.dtype} {out.device}."
         )
-    if out is x:
-        raise ValueError("out must be other memory than x: samples are read after they are mixed.")
-    if torch.is_grad_enabled() and x.requires_grad:
-        raise ValueError("out= keeps no gradients, and x requires them. Leave out= away.")
+    if out is x or _overlap(x, out):
+        raise ValueError(
+            "out must be other memory than x: samples are read after others were mixed. Pass "
+            "memory of its own, such as torch.empty_like(x), kept from batch to batch."
+        )
+
+
+def _refuse_gradients(**tensors: Tensor) -> None:
+    for name, tensor in tensors.items():
+        if tensor.requires_grad and torch.is_grad_enabled():
+            raise ValueError(f"out= keeps no gradients, and {name} requires them. Leave out= away.")
+
+
+def _overlap(x: Tensor, out: Tensor) -> bool:
+    """Whether the memory from the first to the last value of one meets that of the other."""
+    if torch.compiler.is_compiling():
+        return False
+    try:
+        (first, after), (start, end) = _span(x), _span(out)
+    except RuntimeError:  # without memory, under vmap
+        return False
+    return first < end and start < after
+
+
+def _span(x: Tensor) -> tuple[int, int]:
+    """The addresses of the first byte of a tensor and of the first byte after it."""
+    first = x.data_ptr()
+    if x.is_contiguous():
+        return first, first + x.nbytes
+    last = sum((size - 1) * step for size, step in zip(x.shape, x.stride(), strict=True))
+    return first, first + (last + 1) * x.itemsize

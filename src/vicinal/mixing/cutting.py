@@ -33,8 +33,9 @@ class CutMix:
         ValueError: if alpha is not positive, or x is not a batch of images (n, ..., H, W).
 
     Source:
-        Yun, Han, Oh, Chun, Choe, Yoo (2019), arXiv:1905.04899, section 3.1; a box per sample
-        instead of one per batch.
+        Yun, Han, Oh, Chun, Choe, Yoo (2019), arXiv:1905.04899, section 3.1, whose alpha is 1; a
+        box per sample instead of one per batch. Its code mixes every batch of ImageNet and half
+        of the batches of CIFAR, which is ``RandomChoice((CutMix(), None))``, and makes sides even.
     """
 
     alpha: float = 1.0
@@ -79,8 +80,8 @@ class ResizeMix:
             a batch of images (n, ..., H, W).
 
     Source:
-        Qin, Fang, Zhang, Liu, Wang, Wang (2020), arXiv:2012.11101, section 3.2, with its range;
-        the interpolation is not stated there.
+        Qin, Fang, Zhang, Liu, Wang, Wang (2020), arXiv:2012.11101, section 3.2, with its range,
+        0.1 to 0.8; the interpolation is not stated there.
     """
 
     smallest: float = 0.1
@@ -132,8 +133,9 @@ class HMix:
         ValueError: if alpha is not positive, r is not in [0, 1], or x is not a batch of images.
 
     Source:
-        Park, Yun, Chun (2022), arXiv:2208.09913, section 5; there the share is that of the box
-        before it is cut off at the border.
+        Park, Yun, Chun (2022), arXiv:2208.09913, section 5; its code shows r = 0.5, and alpha = 1
+        is a choice made here. In the paper the share is that of the box before it is cut off at
+        the border; its code does as is done here.
     """
 
     alpha: float = 1.0

@@ -34,8 +34,11 @@ class FMix:
             images (n, ..., H, W).
 
     Source:
-        Harris, Marcu, Painter, Niranjan, Prügel-Bennett, Hare (2020), arXiv:2002.12047, section 4;
-        a mask per sample instead of one per batch.
+        Harris, Marcu, Painter, Niranjan, Prügel-Bennett, Hare (2020), arXiv:2002.12047, section 4,
+        with its alpha = 1 and decay = 3; a mask per sample instead of one per batch, edges always
+        hard (max_soft = 0 in its code, its default). Its code joins two rows of the noise where
+        real and imaginary parts are meant, so that its fields hold only two frequencies across,
+        and weighs losses with λ instead of the pixels counted; here all is as in the paper.
     """
 
     alpha: float = 1.0

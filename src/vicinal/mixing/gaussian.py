@@ -33,7 +33,9 @@ class GMix:
         ValueError: if alpha is not positive, or x is not a batch of images (n, ..., H, W).
 
     Source:
-        Park, Yun, Chun (2022), arXiv:2208.09913, section 5, for square images (H² there).
+        Park, Yun, Chun (2022), arXiv:2208.09913, section 5, for square images (H² there); alpha
+        is a choice made here. Its code gives the bump to the smaller of the two shares, so where
+        λ is 1/2 or more the own weight is one minus a bump; here it is a bump for every λ.
     """
 
     alpha: float = 0.5
@@ -74,8 +76,9 @@ class SmoothMix:
             not a batch of images (n, ..., H, W).
 
     Source:
-        Lee, Zaheer, Astrid, Lee (2020), CVPR workshops, "SmoothMix": its circular mask. The range
-        of σ could not be checked against its code.
+        Lee, Zaheer, Astrid, Lee (2020), CVPR workshops, "SmoothMix": its circular mask; a mask per
+        sample. No code of its authors was found. The range of σ is that of OpenMixup, which draws
+        it likewise but returns the share of the partner as that of the sample itself.
     """
 
     smallest: float = 0.25

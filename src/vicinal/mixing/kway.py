@@ -30,7 +30,7 @@ class DirichletMixup:
 
     Source:
         Zhang, Cissé, Dauphin, Lopez-Paz (2018), arXiv:1710.09412, section 2, who found no gain
-        over pairs.
+        over pairs and name no k or alpha: both are choices made here.
     """
 
     k: int = 3

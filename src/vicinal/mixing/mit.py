@@ -44,7 +44,8 @@ class MIT:
 
     Source:
         Wang, Li, Zhao, Heng, Zhang (2023), CVPR, "On the pitfall of mixup for uncertainty
-        calibration", its variant MIT-L; weights per sample.
+        calibration", its variant MIT-L with alpha, margin and halves as in its code; weights per
+        sample.
     """
 
     alpha: float = 0.5

@@ -39,7 +39,8 @@ class MixupE:
 
     Source:
         Zou, Verma, Mittal, Tang, Pham, Kannala, Bengio, Solin, Kawaguchi (2023),
-        arXiv:2212.13381: the exact derivative. Its code also offers a cheaper stand-in, holds
+        arXiv:2212.13381: the exact derivative, with alpha and η as its code has them for
+        CIFAR-100. That code also offers a cheaper stand-in, holds
         the residual p - y constant, and rescales the sum to the size of the mixup loss; here
         the sum is what it is, and the gradient is that of the term.
     """

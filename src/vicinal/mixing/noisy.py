@@ -40,8 +40,8 @@ class NoisyFeatureMixup:
         ValueError: if alpha is not positive, or a level negative or infinite.
 
     Source:
-        Lim, Erichson, Utrera, Xu, Mahoney (2022), arXiv:2110.02180, section 3 and its code for
-        the laws of the levels.
+        Lim, Erichson, Utrera, Xu, Mahoney (2022), arXiv:2110.02180, section 3, and its code for
+        the laws of the levels and for the defaults, those of CIFAR-10 and CIFAR-100.
     """
 
     layers: tuple[str, ...] | None = None

@@ -62,8 +62,9 @@ class PuzzleMix:
 
     Source:
         Kim, Choo, Song (2020), arXiv:2009.06962, equation 4, with the weights and scales of its
-        code for CIFAR-100. Mask and permutations are optimal instead of approximate; saliency is
-        measured in eval mode; without its adversarial noise and its loss on clean images.
+        code for CIFAR-100: alpha, beta, gamma, eta, zeta (t_eps there), levels and blocks. Mask
+        and permutations are optimal instead of approximate; saliency is measured in eval mode;
+        without its adversarial noise and its loss on clean images.
     """
 
     alpha: float = 1.0

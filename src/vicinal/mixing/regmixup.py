@@ -35,6 +35,8 @@ class RegMixup:
 
     Source:
         Pinto, Yang, Lim, Torr, Dokania (2022), arXiv:2206.14502, equation 3; a weight per sample.
+        The default alpha is theirs for CIFAR-10. Their code averages over both batches, which is
+        half of this sum: halve the learning rate and double the weight decay to match it in SGD.
     """
 
     alpha: float = 20.0

@@ -38,7 +38,8 @@ class Remix:
         TypeError: if y does not hold class ids (n,).
 
     Source:
-        Chou, Chang, Pan, Wei, Juan (2020), arXiv:2007.03943, equation 4; a weight per sample.
+        Chou, Chang, Pan, Wei, Juan (2020), arXiv:2007.03943, equation 4, with its κ = 3 and
+        τ = 0.5; a weight per sample.
     """
 
     alpha: float = 1.0

@@ -36,8 +36,10 @@ class SaliencyMix:
         ValueError: if alpha is not positive, or x is not a batch of images (n, ..., H, W).
 
     Source:
-        Uddin, Monira, Shin, Chung, Bae (2021), arXiv:2006.01791, section 3; saliency by the
-        gradient of the model itself in place of OpenCV's detector, a box per sample.
+        Uddin, Monira, Shin, Chung, Bae (2021), arXiv:2006.01791, section 3, with its alpha = 1;
+        saliency by the gradient of the model itself in place of OpenCV's detector, a box per
+        sample instead of one per batch. Its code mixes half of the batches of CIFAR, which is
+        ``RandomChoice((SaliencyMix(), None))``.
     """
 
     alpha: float = 1.0
