@@ -68,7 +68,7 @@ def test_refuses_memory_that_does_not_fit(unchecked):
             mix(x, draw, out=out)
 
 
-@pytest.mark.parametrize("pairing", [shuffle, Roll()], ids=str)
+@pytest.mark.parametrize("pairing", [shuffle, Roll()], ids=["shuffle", "roll"])
 def test_refuses_memory_that_holds_x(pairing, unchecked):
     """Also where it is another tensor: what is written there would be read afterwards."""
     memory = torch.randn(9, 2**16)

@@ -86,6 +86,35 @@ def test_the_streamed_risk_agrees_within_honest_errors(law):
     assert all(f.nodes == 2 if isinstance(law, Fixed) else f.nodes >= 8 for f in found)
 
 
+def test_the_streamed_risk_with_partners_of_a_second_stream():
+    """Against the double sum over both streams, each example with its own label."""
+    model, x, y = case(n=12)
+    r = 2 * x[:7] - 1
+    lam, weight = Beta(1).tilted().nodes(32)
+    exact = 0.0
+    for t, w in zip(lam.tolist(), weight.tolist(), strict=True):
+        mixed = torch.lerp(r[None], x[:, None], t)
+        losses = categorical(model(mixed.flatten(0, 1)), y.repeat_interleave(len(r)))
+        exact += w * float(losses.mean())
+    found = [
+        risk_stream(
+            model,
+            batched(x, y, 5),
+            Beta(1),
+            categorical,
+            partners=4,
+            others=batched(r, y[:7], 3),
+            seed=k,
+        )
+        for k in range(200)
+    ]
+    values = np.array([f.value for f in found])
+    assert abs(values.mean() - exact) < 5 * values.std(ddof=1) / 200**0.5
+    once = iter(batched(r, y[:7], 3))  # the second stream is gone through once
+    again = risk_stream(model, batched(x, y, 5), Beta(1), categorical, partners=4, others=once)
+    assert again == found[0]
+
+
 def test_sorted_streams_are_mixed_evenly():
     """λ runs over its nodes within a batch, in an order that knows nothing of the examples'."""
     x = torch.linspace(0, 1, 40, dtype=torch.float64)[:, None]

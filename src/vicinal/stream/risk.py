@@ -29,6 +29,7 @@ def risk_stream(
     *,
     partners: int = 8,
     reservoir: int = 2048,
+    others: Batches | None = None,
     device: torch.device | str | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
@@ -56,6 +57,9 @@ def risk_stream(
         family: the loss, affine in y.
         partners: mixed examples per example, at least 2.
         reservoir: examples to keep, at least one per partner.
+        others: where partners come from instead: a second stream of (x, y) batches, gone through
+            once. Examples keep their own label, so this is the mixup loss where both streams are
+            drawn alike, and otherwise the loss of labelled examples that are pushed towards others.
         device: where batches are moved; None leaves them where they are.
         seed: of reservoir, partners and λ.
         checkpoint: a file that holds the sums after each batch and is removed at the end; a call
@@ -82,7 +86,7 @@ def risk_stream(
     """
     check_partners(partners, reservoir)
     check_family(family)
-    found = summary(batches, place(), reservoir, seed)
+    found = summary(batches if others is None else others, place(), reservoir, seed)
     found.check(partners)
     inner, zeros = local(model), torch.zeros(partners, dtype=torch.float64)
     with torch.no_grad(), unchanged(inner) as f:
@@ -98,7 +102,7 @@ def risk_stream(
         what = f"risk {law} {seed} {partners} {reservoir} {found.examples}"
         kept = checkpoint_at(checkpoint, place(), what, probe)
         sums, seen = swept(batches, of_batch, zeros, kept, device=device, progress=progress)
-    found.check(partners, seen)
+    found.check(partners, seen if others is None else None)
     means = sums / seen
     return Estimate(
         finite(float(means.mean()), "the mixup loss"),
