@@ -7,7 +7,7 @@ import vicinal
 
 ROOT = Path(vicinal.__file__).parent
 LAYERS = [  # a module may import only from lines above its own; a package counts as one module
-    {"randomness", "statistics", "store", "laws", "losses", "pictures"},
+    {"randomness", "statistics", "store", "locks", "laws", "losses", "pictures"},
     {"forward", "checkpoints"},
     {"processes"},
     {"mixing", "derivatives"},
@@ -22,12 +22,12 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"training"},
     {"measurement", "audit"},
     {"runs"},
-    {"groups"},
+    {"groups", "executors"},
     {"study", "reproduce"},
     {"report"},
     {"cli"},
 ]
-NO_TORCH = {"laws", "randomness", "statistics", "store", "report", "cli"}
+NO_TORCH = {"laws", "randomness", "statistics", "store", "locks", "report", "cli"}
 
 
 def modules():

@@ -1,11 +1,17 @@
 """The store: names, atomic writing, and what cannot be read."""
 
+import errno
 import json
 import math
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
+import vicinal
 from vicinal import store
 
 CONFIGURATION = {"method": "erm", "seed": 0}
@@ -78,3 +84,56 @@ def test_set_aside_never_overwrites(tmp_path):
         names.add(store.set_aside(path).name)
     assert len(names) == 3
     assert sorted(p.read_text() for p in tmp_path.iterdir()) == ["0", "1", "2"]
+
+
+WRITER = """
+import sys
+from itertools import count
+from pathlib import Path
+from vicinal import store
+path = Path(sys.argv[1])
+for k in count():
+    store.write_bytes(path, bytes([k % 250]) * 2_000_000)
+    if k == 0:
+        print(flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_a_writer_that_is_killed_in_the_middle_leaves_a_whole_file(tmp_path):
+    path = tmp_path / "run.json"
+    environment = os.environ | {"PYTHONPATH": str(Path(vicinal.__file__).parents[1])}
+    halves = 0
+    for k in range(8):
+        command = [sys.executable, "-c", WRITER, str(path)]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as writer:
+            writer.stdout.readline()
+            time.sleep(0.003 * k)
+            writer.kill()
+        content = path.read_bytes()
+        assert len(content) == 2_000_000
+        assert len(set(content)) == 1
+        halves += len(list(tmp_path.glob(".*.partial")))
+        store.sweep(path)
+        assert os.listdir(tmp_path) == ["run.json"]
+    assert halves  # else none was killed while it wrote
+
+
+def test_a_run_that_is_stored_is_never_written_over(tmp_path, monkeypatch):
+    """By a process that was frozen while another did its run; also without links."""
+    store.save(tmp_path, record())
+    (path,) = tmp_path.iterdir()
+    before = path.read_bytes()
+    store.save(tmp_path, record() | {"status": "done"})
+    assert path.read_bytes() == before
+
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    store.save(tmp_path, record() | {"status": "done"})
+    assert path.read_bytes() == before
+    path.unlink()
+    store.save(tmp_path, record())
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]

@@ -4,7 +4,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -87,7 +87,7 @@ def records(
             attacks.
         say: told what the user should know, a sentence at a time.
     """
-    found = {run.name: _stored(folder / f"{run.name}.json", say) for run in group}
+    found = {run.name: stored(folder / f"{run.name}.json", say) for run in group}
     missing = frozenset(name for name, record in found.items() if record is None)
     advance(sum(run.epochs + MEASURES[run.attacks] for run in group if run.name not in missing))
     if missing:
@@ -96,7 +96,9 @@ def records(
         for record in _fresh(job, advance, say):
             store.save(folder, record)
             found[record["name"]] = record
-    _checkpoint(group, folder).unlink(missing_ok=True)
+    checkpoint = _checkpoint(group, folder)
+    checkpoint.unlink(missing_ok=True)
+    store.sweep(checkpoint)
     return [record for record in found.values() if record is not None]
 
 
@@ -114,14 +116,16 @@ def dismiss() -> None:
     leave()
 
 
-def _stored(path: Path, say: Say) -> store.Record | None:
+def stored(path: Path, say: Say) -> store.Record | None:
+    """The record of a run, if there is one; a damaged one is set aside."""
     try:
         return store.read(path)
     except FileNotFoundError:
         return None
     except ValueError as error:
-        aside = store.set_aside(path)
-        say(f"{path.name} could not be read ({error}); set aside as {aside.name}, running again.")
+        with suppress(FileNotFoundError):  # another study in the folder was faster
+            aside = store.set_aside(path)
+            say(f"{path.name} cannot be read ({error}); set aside as {aside.name}, running again.")
         return None
 
 

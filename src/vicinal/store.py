@@ -3,7 +3,9 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -43,21 +45,51 @@ def write(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file so that readers, and a crash at any moment, see the old or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
+    with _whole(path, content) as partial:
+        os.replace(partial, path)
+
+
+@contextmanager
+def _whole(path: Path, content: bytes) -> Iterator[Path]:
+    """The content in a file beside the path, on the disk; gone afterwards unless it was renamed."""
+    partial = partial_of(path)
     try:
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
+        yield partial
+    finally:
         partial.unlink(missing_ok=True)
-        raise
+
+
+def partial_of(path: Path) -> Path:
+    """Where this process, and no other, writes what shall become the file at the path."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
 
 
 def save(folder: Path, record: Record) -> None:
-    """Store one run under its name."""
-    write(folder / f"{record['name']}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    """Store one run under its name, once: a run that is stored is never written over.
+
+    So a process that was frozen while another took its run over changes nothing.
+    """
+    path = folder / f"{record['name']}.json"
+    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    with _whole(path, text.encode()) as partial:
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            pass
+        except OSError:  # some file systems have no links
+            if not path.exists():
+                os.replace(partial, path)
+    sweep(path)
+
+
+def sweep(path: Path) -> None:
+    """Remove what writers of a file left who were killed."""
+    for left in path.parent.glob(f".{path.name}.*.partial"):
+        left.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Record:

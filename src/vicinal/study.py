@@ -13,13 +13,15 @@ from vicinal import store
 from vicinal.attacked import Strength
 from vicinal.attacks.adversarial import bounded
 from vicinal.data import Split, load, read
+from vicinal.executors import check
+from vicinal.executors.launch import failed, launch
 from vicinal.groups import groups
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.model_files import build_model
 from vicinal.processes import place
 from vicinal.randomness import generator
-from vicinal.runs import Configuration, records
+from vicinal.runs import Configuration, stored
 from vicinal.training import Precision
 
 TOGETHER = 8
@@ -181,23 +183,54 @@ def _check_methods(
 def execute(
     plan: Plan,
     *,
+    executor: str = "loky",
+    jobs: int | None = None,
     advance: Callable[[int], None],
     say: Callable[[str], None],
 ) -> list[store.Record]:
     """Do the runs of a plan that are not stored yet; return the records of all.
 
+    Several processes, on one machine or many, may execute one plan in one folder at a time: they
+    share the runs, and all return all records. A run that could not be done (its model raised an
+    error, its worker was killed twice) is returned as failed, but not stored: the next time it is
+    tried again.
+
     Args:
         plan: what to run.
+        executor: where runs are done: loky, in processes on this machine.
+        jobs: how many groups of runs at once; None for one after another in this process.
         advance: told how many units of progress were done; a run has epochs + MEASURES of its
             attacks.
-        say: told what the user should know, a sentence at a time.
+        say: told what the user should know, a sentence at a time. Both may be called in a thread.
+
+    Raises:
+        ValueError: for an executor or a number of jobs that cannot be, or a run named twice.
+        OSError: if the folder cannot be written any more.
     """
-    for note in plan.notes:
+    check(executor, jobs)
+    paths = {run: plan.folder / f"{run.name}.json" for run in plan.runs}
+    if len(paths) < len(plan.runs):
+        raise ValueError("two runs of the plan have the same configuration.")
+    notes = list(plan.notes)
+    if jobs is not None and jobs > len(plan.groups):
+        notes.append(
+            f"{jobs} jobs for {len(plan.groups)} groups of runs that are trained together: some "
+            "have nothing to do. A smaller `together` makes more groups."
+        )
+    for note in notes:
         say(note)
-    done = [
-        record
-        for group in plan.groups
-        for record in records(group, plan.strategies, plan.folder, advance=advance, say=say)
+    for path in paths.values():
+        stored(path, say)
+    left_out = launch(
+        plan.groups,
+        plan.strategies,
+        plan.folder,
+        executor=executor,
+        jobs=jobs,
+        advance=advance,
+        say=say,
+    )
+    return [
+        failed(run, left_out[run.name]) if run.name in left_out else store.read(path)
+        for run, path in paths.items()
     ]
-    by_name = {record["name"]: record for record in done}
-    return [by_name[run.name] for run in plan.runs]

@@ -2,17 +2,19 @@
 
 import shlex
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vicinal.cli.errors import FAILED_RUN, INTERRUPTED, refuse
 from vicinal.cli.methods import parse_methods
+from vicinal.cli.progress import working
+
+EITHER = "processes share every batch, jobs do runs side by side: choose one of them."
 
 
 def compare(
@@ -37,11 +39,14 @@ def compare(
     processes: int = 1,
     parts: int | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
+    jobs: int = 1,
     out: Path = Path(),
 ) -> int:
     """Train methods over paired seeds, explain and measure them, write runs/ and report.html.
 
-    Runs that are stored already are reused, and a run that was killed goes on where it was.
+    Runs that are stored already are reused, and a run that was killed goes on where it was. The
+    same command may run several times at once, on all machines that share the folder: they share
+    the runs.
 
     Args:
         data: Data set: breast_cancer, diabetes, digits, iris or wine; a file .csv, .parquet or
@@ -71,17 +76,19 @@ def compare(
             examples are mixed; by default one for each process. More parts than processes add up
             gradients. The numbers depend on the parts, not on the processes.
         precision: Of the passes in training: float32, or bfloat16 where that is faster.
+        jobs: Runs, or stacks of runs, that are done at once, each in a process of its own.
         out: Folder for runs/ and report.html.
     """
     given = dict(locals())
     if not processes >= 1:
         refuse(f"processes must be at least 1, got {processes}.")
     if processes > 1:
+        if jobs > 1:
+            refuse(EITHER)
         return _in_processes(processes, given | {"processes": 1})
-    out_console = Console()
-    say = Console(stderr=True)
-    with out_console.status("starting torch") if out_console.is_terminal else nullcontext():
-        from vicinal import store, study
+    with _starting():
+        from vicinal import study
+        from vicinal.executors import check
         from vicinal.measurement import MEASURES
         from vicinal.processes import join
         from vicinal.runs import dismiss, follow
@@ -90,9 +97,11 @@ def compare(
         follow()
         return 0
     try:
-        strategies = parse_methods(methods)
+        check("loky", jobs)
+        if place.processes > 1 and jobs > 1:
+            raise ValueError(EITHER)
         plan = study.plan(
-            strategies,
+            parse_methods(methods),
             out / "runs",
             data=data,
             target=target,
@@ -113,36 +122,28 @@ def compare(
         dismiss()
         refuse(error)
     work = len(plan.runs) * (epochs + MEASURES[attacks])
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("· left"),
-        TimeRemainingColumn(),
-        console=say,
-        disable=not say.is_terminal,
-        transient=True,
-    )
-    with progress:
-        task = progress.add_task(f"{len(plan.runs)} runs", total=work)
-        try:
-            records = study.execute(
-                plan,
-                advance=lambda units: progress.advance(task, units),
-                say=lambda sentence: progress.console.print(escape(sentence), highlight=False),
-            )
-        except KeyboardInterrupt:
-            progress.stop()
-            say.print("Stopped. The same command goes on from here.")
-            return INTERRUPTED
+    with working(f"{len(plan.runs)} runs", work, shared=place.processes > 1) as (advance, say):
+        records = study.execute(plan, jobs=jobs, advance=advance, say=say)
     dismiss()
+    return _tell(records, out)
+
+
+def _starting() -> AbstractContextManager[object]:
+    """Says that torch starts, which takes a while, to those who watch."""
+    console = Console()
+    return console.status("starting torch") if console.is_terminal else nullcontext()
+
+
+def _tell(records: list[dict[str, Any]], out: Path) -> int:
+    """Write the report, print the table; the exit status."""
+    from vicinal import store
     from vicinal.report import comparison, page, terminal  # slow to import, needed only now
 
     command = "vicinal " + shlex.join(sys.argv[1:])
     store.write(out / "report.html", page.render(records, command=command))
-    out_console.print(terminal.summary(comparison.compare(records)))
-    out_console.print(escape(f"Report: {out / 'report.html'}"), highlight=False, soft_wrap=True)
+    console = Console()
+    console.print(terminal.summary(comparison.compare(records)))
+    console.print(escape(f"Report: {out / 'report.html'}"), highlight=False, soft_wrap=True)
     return FAILED_RUN if any(record["status"] == "failed" for record in records) else 0
 
 

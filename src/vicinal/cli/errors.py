@@ -26,10 +26,14 @@ def unknown(what: str, name: str, names: Iterable[str]) -> str:
 
 def refuse(error: object) -> NoReturn:
     """Say what is wrong and exit with BAD_INPUT."""
-    message = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        message = f"{error.strerror}: {error.filename}"
     Console(stderr=True).print(
-        f"[bold red]Error:[/] {escape(message)}", highlight=False, soft_wrap=True
+        f"[bold red]Error:[/] {escape(reason(error))}", highlight=False, soft_wrap=True
     )
     raise SystemExit(BAD_INPUT)
+
+
+def reason(error: object) -> str:
+    """What is wrong, in words."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}"
+    return str(error)

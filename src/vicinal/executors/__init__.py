@@ -1,0 +1,43 @@
+"""Where runs are done: in this process, or in others beside it.
+
+An executor takes tasks and gives their outcomes as they come. It promises nothing: what is done
+and what is not is read from the store, so that every executor goes on with the same code, and two
+studies in one folder share the work.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from vicinal.executors.cluster import loky
+from vicinal.executors.work import Run
+
+EXECUTORS: dict[str, Callable[[str, int | None], AbstractContextManager[Run]]] = {
+    "loky": loky,
+}
+"""Starts or reaches workers, for an address and a number of runs at once, by name."""
+
+
+def check(executor: str, jobs: int | None) -> None:
+    """Refuse what cannot be meant, before anything is started.
+
+    Raises:
+        ValueError: for an unknown executor or jobs below 1.
+    """
+    name, _, address = executor.partition(":")
+    if name not in EXECUTORS:
+        raise ValueError(f"unknown executor {name!r}. Known: {', '.join(EXECUTORS)}.")
+    if jobs is not None and not jobs >= 1:
+        raise ValueError(f"jobs, how many groups of runs at once, must be at least 1, got {jobs}.")
+    if name == "loky" and address:
+        raise ValueError(f"the executor {name} has no address, got {executor}.")
+
+
+def connect(executor: str, jobs: int | None) -> AbstractContextManager[Run]:
+    """Start or reach the workers of an executor, and leave them in the end.
+
+    Args:
+        executor: loky.
+        jobs: how many groups of runs at once; None for 1.
+    """
+    name, _, address = executor.partition(":")
+    return EXECUTORS[name](address, jobs)
