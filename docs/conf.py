@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 from docutils import nodes
 from docutils.utils.math import latex2mathml
@@ -56,6 +57,8 @@ html_math_renderer = "mathml"
 # Types in signatures that have no page here: those of other libraries, and internal aliases.
 nitpick_ignore_regex = [("py:class", r"(?!vicinal\.).*")]
 
+MATHML = "http://www.w3.org/1998/Math/MathML"
+ElementTree.register_namespace("", MATHML)
 COLUMNS = re.compile(r"(?:^ +(?!>>>)\S.*(?:\n|\Z))+", re.MULTILINE)
 MARKED = re.compile(
     r"(?P<doctest>^ *>>>.*$)|\$\$(?P<block>.+?)\$\$|(?<![\\$`\w])\$(?P<inline>[^$\n]+?)\$(?!\d)"
@@ -92,7 +95,20 @@ def _marked(found: re.Match[str]) -> str:
 def _mathml(latex: str, *, block: bool) -> str:
     """Presentation MathML, which browsers set themselves: no script, no font, no request."""
     plain = re.sub(r"\\[bB]igg?[lr]?(?![A-Za-z])", "", latex)  # sizes that the converter lacks
-    return latex2mathml.tex2mathml(plain, as_block=block)
+    return _subscripts(latex2mathml.tex2mathml(plain, as_block=block))
+
+
+def _subscripts(mathml: str) -> str:
+    """An index stands beside a letter with a tilde, where the converter puts it below."""
+    root = ElementTree.fromstring(mathml)
+    for node in list(root.iter(f"{{{MATHML}}}munderover")):
+        letter, index, accent = node
+        if letter.tag == f"{{{MATHML}}}mi":
+            node.tag = f"{{{MATHML}}}msub"
+            over = ElementTree.Element(f"{{{MATHML}}}mover", accent="true")
+            over.extend((letter, accent))
+            node[:] = [over, index]
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def _visit_inline(self: HTML5Translator, node: nodes.math) -> None:

@@ -169,6 +169,15 @@ def test_page_warns_when_versions_differ():
     assert "2.12.0 (1 run), 2.13.0 (5 runs)" in page
 
 
+def test_page_does_not_warn_of_how_runs_were_put_together():
+    runs = three_seeds()
+    for count, run in enumerate(runs):
+        run["environment"] = {**run["environment"], "trained_together": 1 + count // 4}
+    page = render(runs)
+    assert "1 (4 runs), 2 (2 runs)" in page
+    assert "not all made in the same environment" not in page
+
+
 def test_write_skips_what_it_cannot_read_and_replaces_in_one_step(tmp_path):
     runs = tmp_path / "runs"
     runs.mkdir()

@@ -12,6 +12,10 @@ from vicinal.report import compare, render
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 playwright = pytest.importorskip("playwright.sync_api")
+COLOURS = """() => [...new Set(
+    [...document.querySelectorAll(".plot svg [stroke], .plot svg [fill]")]
+    .filter((e) => !e.closest(".background, .foreground"))
+    .flatMap((e) => [e.getAttribute("stroke"), e.getAttribute("fill")]).filter(Boolean))]"""
 WIDTHS, SCHEMES = (320, 1280, 3840), ("light", "dark")
 
 
@@ -45,6 +49,9 @@ def test_page_is_drawn_without_errors_requests_or_overflow(browser, written, wid
     assert len(drawn) > 20
     assert all(drawn), drawn
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    drawn_with = page.evaluate(COLOURS)
+    assert len(drawn_with) > 2
+    assert not {"#000", "black", "#888", "#333"} & set(drawn_with)  # unreadable in light or dark
     page.close()
 
 

@@ -49,12 +49,17 @@ def test_kinds_differ_in_everything_but_alpha():
     runs = strengths()
     runs += [record("mixup(alpha=1, stop=0.8)", s) for s in range(3)]
     runs += [record("mixup(alpha=2, stop=0.8)", s) for s in range(3)]
-    rows = drawn(runs, strength).panels[0].rows
+    figure = drawn(runs, strength)
+    rows = figure.panels[0].rows
     kinds = {row["method"]: row["kind"] for row in rows if row["alpha"]}
     assert kinds["mixup(alpha=1)"] == "mixup"
     assert kinds["mixup(alpha=1, stop=0.8)"] == "mixup(α, stop=0.8)"
     places = {row["method"]: row["place"] for row in rows if row["alpha"] == 1}
     assert places["mixup(alpha=1)"] != places["mixup(alpha=1, stop=0.8)"]  # both can be seen
+    assert figure.text[0].endswith("Lines: mixup solid, mixup(α, stop=0.8) dashed.")
+    layers = figure.panels[0].spec()["layer"]
+    (dash,) = (found for x in layers if (found := x["encoding"].get("strokeDash")))
+    assert dash["scale"] == {"domain": ["mixup", "mixup(α, stop=0.8)"], "range": [[1, 0], [5, 3]]}
 
 
 def test_one_strength_is_no_axis():

@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from vicinal.report.comparison import Group, compare
-from vicinal.report.document import document
+from vicinal.report.document import document, shown_settings
 from vicinal.report.metrics import NORMS
 from vicinal.report.numbers import NONE, fixed, number
 from vicinal.report.panels import Figure, Runs, Table, styles
@@ -52,7 +52,7 @@ def tables(record: Record) -> tuple[tuple[str, str, Table], ...]:
     signs = record["masking"]["signs"].values()
     if rows := tuple(("pass" if sign["passed"] else "FAIL", sign["words"]) for sign in signs):
         text = "Attacks may fail because slopes mislead them. Each check must pass."
-        found.append(("Signs of masked gradients", text, Table(("", "Measured"), rows, 2)))
+        found.append(("Signs of masked gradients", text, Table(("Result", "Measured"), rows, 2)))
     if "bound" in record:
         found.append(("Conditions of mixup's bound", *_conditions(record["bound"])))
     return tuple(found)
@@ -94,7 +94,7 @@ def page(record: Record, *, command: str) -> str:
         drawn_figures=drawn,
         tables=tables(record),
         command=command,
-        settings_of=[(key, str(value)) for key, value in record["settings"].items()],
+        settings_of=shown_settings(record["settings"]),
     )
 
 
@@ -173,7 +173,7 @@ def _bounded(record: Record) -> Iterator[tuple[str, str]]:
     bound = record.get("bound")
     if bound is None:
         if "calibration" in record:
-            yield "Mixup's bound", "Is proved for two classes, and says nothing of this model."
+            yield "Mixup's bound", "It is proved for two classes, and says nothing of this model."
         return
     failing = [name.replace("_", " ") for name, c in bound["conditions"].items() if not c["holds"]]
     sides = (
@@ -224,7 +224,7 @@ def _conditions(bound: Mapping[str, Any]) -> tuple[str, Table]:
         f"The theorem was proved under these conditions, measured on {bound['examples']} training "
         "examples as they are given. Where one fails the inequality may be true by luck."
     )
-    return text, Table(("", "Condition", "Required", "Measured"), rows, 3)
+    return text, Table(("Result", "Condition", "Required", "Measured"), rows, 3)
 
 
 def _share(found: Mapping[str, Any], key: str = "value") -> str:

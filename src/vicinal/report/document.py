@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -13,6 +13,15 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from vicinal.report.glossary import glossary
+
+
+def shown_settings(settings: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Settings as they are shown: without those that are not set."""
+    pairs = [
+        (key, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value)
+        for key, value in settings.items()
+    ]
+    return [(key, str(value)) for key, value in pairs if value not in (None, "")]
 
 
 def document(template: str, *, specs: Sequence[Any], whole: Any, **told: Any) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from rich.table import Table
 
 from vicinal.pictures import picture
-from vicinal.report.document import document
+from vicinal.report.document import document, shown_settings
 from vicinal.report.numbers import fixed, number
 from vicinal.report.strengths import Record, error_of, figures, totals
 
@@ -125,7 +125,7 @@ def page(record: Record, examples: Examples, *, command: str) -> str:
         drawn_figures=drawn,
         groups=groups,
         command=command,
-        settings_of=[(key, str(value)) for key, value in record["settings"].items()],
+        settings_of=shown_settings(record["settings"]),
     )
 
 

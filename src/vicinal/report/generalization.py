@@ -9,6 +9,7 @@ from vicinal.report.comparison import Group, Record, identity
 from vicinal.report.metrics import Metric, at
 from vicinal.report.numbers import NONE, finite, level, number
 from vicinal.report.panels import (
+    INK,
     Figure,
     Panel,
     Row,
@@ -117,7 +118,7 @@ def _gap(group: Group, metric: Metric, rows: Sequence[Row], look: Sequence[Style
     point = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=x, shape=shaped(look), tooltip=tips
     )
-    zero = alt.Chart().mark_rule(aria=False, opacity=0.5).encode(x=alt.X("zero:Q"))
+    zero = alt.Chart().mark_rule(aria=False, color=INK, opacity=0.5).encode(x=alt.X("zero:Q"))
     drawn = chart(zero, bar, point, height=26 * len(rows) + 8)
     return Panel(metric.label, "Mean over seeds with its interval, by method.", rows, drawn)
 
@@ -143,7 +144,7 @@ def _bound_panels(
     base = alt.Chart().encode(y=y, color=coloured(look), tooltip=tips)
     bound = base.mark_point(filled=True, size=60, opacity=1).encode(x=x, shape=shaped(look))
     test = base.mark_tick(thickness=2, size=14).encode(x=alt.X("test:Q"))
-    rule = alt.Chart().mark_rule(strokeDash=[3, 3], opacity=0.5, aria=False)
+    rule = alt.Chart().mark_rule(aria=False, color=INK, opacity=0.5, strokeDash=[3, 3])
     constant = rule.encode(x=alt.X("constant:Q"))
     height = 26 * len({row["method"] for row in rows}) + 8
     description = "Bounds as marks, test losses as ticks, a constant prediction as dashed lines."

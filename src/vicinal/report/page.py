@@ -14,7 +14,7 @@ from vicinal.report.comparison import (
     grouped,
     identity,
 )
-from vicinal.report.document import document
+from vicinal.report.document import document, shown_settings
 from vicinal.report.examples import Hardest, hardest
 from vicinal.report.exports import EXPORTS
 from vicinal.report.figures import figures
@@ -45,10 +45,10 @@ class Section:
     @property
     def settings(self) -> list[tuple[str, str]]:
         """What the runs share, then what they differ in; the version is told elsewhere."""
-        shared = [(k, str(v)) for k, v in self.group.configuration.items() if k != "version"]
+        shared = {k: v for k, v in self.group.configuration.items() if k != "version"}
         seeds = ", ".join(map(str, self.group.seeds))
         return [
-            *shared,
+            *shown_settings(shared),
             *self.data.items(),
             ("methods", ", ".join(self.group.methods)),
             ("seeds", seeds),
@@ -88,7 +88,7 @@ def render(
         several=len(sections) > 1,
         command=command,
         environment=environment,
-        differing=any(len(values) > 1 for values in environment.values()),
+        differing=any(len(v) > 1 for k, v in environment.items() if k != "trained_together"),
         seconds=number(sum(s for s in seconds if s is not None)),
         unreadable=unreadable,
         runs=len(records),
@@ -155,7 +155,7 @@ def _data(record: Record) -> dict[str, str]:
         value = at(record, "data", key)
         if value is not None:
             words[key] = " × ".join(map(str, value)) if key == "shape" else str(value)
-    return {key: word for key, word in words.items() if word}
+    return {key: word for key, word in words.items() if word not in ("", "0")}
 
 
 def _notes(records: Sequence[Record]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import altair as alt
 
@@ -28,6 +29,7 @@ from vicinal.report.panels import (
 
 ALPHA = re.compile(r"\balpha=([0-9.]+(?:e[+-]?\d+)?)")
 APART = 1.12  # between marks of equal α
+DASHES = {"solid": [1, 0], "dashed": [5, 3], "dotted": [1, 3], "dash-dotted": [7, 3, 1, 3]}
 SHOWN = (
     "accuracy",
     "rmse",
@@ -57,17 +59,20 @@ def strength(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
         return None
     metrics = [m for key in SHOWN if (m := group.metric(key)) is not None]
     rows = {m: _rows(group, m, found) for m in metrics}
-    panels = tuple(_panel(m, drawn, group.baseline, look) for m, drawn in rows.items() if drawn)
+    dashes = dict(zip(dict.fromkeys(s.kind for s in found.values()), cycle(DASHES), strict=False))
+    panels = tuple(
+        _panel(m, drawn, group.baseline, look, dashes) for m, drawn in rows.items() if drawn
+    )
     if not panels:
         return None
-    kinds = list(dict.fromkeys(s.kind for s in found.values()))
     written = [
         (_name(metric), r["method"], "" if r["alpha"] is None else f"{r['alpha']:g}",
          str(r["seeds"]), level(r["value"], metric.unit), *_difference(group, metric, r["method"]))
         for metric, drawn in rows.items()
         for r in drawn
     ]  # fmt: skip
-    dashes = "" if len(kinds) == 1 else " Lines are dashed apart by kind: " + ", ".join(kinds) + "."
+    told = ", ".join(f"{kind} {dash}" for kind, dash in dashes.items())
+    kinds = "" if len(dashes) == 1 else f" Lines: {told}."
     return Figure(
         "strength",
         "Against α",
@@ -75,7 +80,7 @@ def strength(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
             "The strength of mixing: the larger α, the more evenly two examples are mixed; the "
             "axis is logarithmic. Each mark is a mean over seeds. The level line is "
             f"{group.baseline}, and each bar the 95% interval of the paired difference to it, "
-            f"drawn around the mark: where it crosses the line, no difference is shown.{dashes}",
+            f"drawn around the mark: where it crosses the line, no difference is shown.{kinds}",
         ),
         panels,
         Table(
@@ -143,10 +148,19 @@ def _difference(group: Group, metric: Metric, method: str) -> tuple[str, str]:
     return size, interval(d, metric.unit) or NONE
 
 
-def _panel(metric: Metric, rows: Sequence[Row], baseline: str, look: Sequence[Style]) -> Panel:
+def _panel(
+    metric: Metric,
+    rows: Sequence[Row],
+    baseline: str,
+    look: Sequence[Style],
+    dashes: Mapping[str, str],
+) -> Panel:
     form = ".1%" if metric.unit == "percent" else "~g"
     y = alt.Y(
-        "value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format=form, tickCount=4)
+        "value:Q",
+        title=None,
+        scale=alt.Scale(zero=False, padding=6),
+        axis=alt.Axis(format=form, tickCount=4),
     )
     alphas = sorted({row["alpha"] for row in rows if row["alpha"] is not None})
     # room on both sides, and no labels but those of strengths that were run
@@ -161,10 +175,11 @@ def _panel(metric: Metric, rows: Sequence[Row], baseline: str, look: Sequence[St
         .transform_filter("datum.level")
     )
     mixed = "isValid(datum.alpha)"
+    dash = alt.Scale(domain=list(dashes), range=[DASHES[word] for word in dashes.values()])
     line = (
         alt.Chart()
         .mark_line(color=INK, opacity=0.5, strokeWidth=1.2)
-        .encode(x=x, y=y, strokeDash=alt.StrokeDash("kind:N", legend=None))
+        .encode(x=x, y=y, strokeDash=alt.StrokeDash("kind:N", legend=None, scale=dash))
         .transform_filter(mixed)
     )
     base = alt.Chart().encode(x=x, color=coloured(look)).transform_filter(mixed)

@@ -1,4 +1,4 @@
-"""The strategies of the library side by side, on one set, with one model and one schedule."""
+"""The strategies and label smoothing side by side, on one set, with one model and schedule."""
 
 import warnings
 from collections.abc import Mapping
@@ -21,9 +21,11 @@ from vicinal.mixing.mit import MIT
 from vicinal.mixing.mixup import Mixup, k_mixup
 from vicinal.mixing.mixupe import MixupE
 from vicinal.mixing.noisy import NoisyFeatureMixup
+from vicinal.mixing.puzzle import PuzzleMix
 from vicinal.mixing.regmixup import RegMixup
 from vicinal.mixing.remix import Remix
 from vicinal.mixing.saliency import SaliencyMix
+from vicinal.mixing.smoothing import LabelSmoothing
 from vicinal.model_files import build_model
 from vicinal.randomness import generator
 from vicinal.reproduce.measured import Facts, Measured, Size, curves
@@ -51,6 +53,7 @@ ANYWHERE: Mapping[str, Strategy | None] = {
     "k-mixup": k_mixup(),
     "dirichlet": DirichletMixup(),
     "remix": Remix(),
+    "label smoothing": LabelSmoothing(),
 }
 IMAGES: Mapping[str, Strategy | None] = {
     "cutmix": CutMix(),
@@ -60,6 +63,7 @@ IMAGES: Mapping[str, Strategy | None] = {
     "gridmix": GridMix(),
     "smoothmix": SmoothMix(),
     "saliencymix": SaliencyMix(),
+    "puzzlemix": PuzzleMix(),
     "hmix": HMix(),
     "gmix": GMix(),
 }

@@ -136,8 +136,8 @@ def claims(seeds: Seeds) -> list[Claim]:
             "in high dimension mixup improves calibration",
             "Gaussian model",
             towards(high, "higher"),
-            f"ECE lower by {signed(high, 'percent')} at p/n = {sizes[-1]}",
-            f"At p/n = {sizes[-1]} mixup takes {signed(high, 'percent')} off the ECE.",
+            f"gain in ECE {signed(high, 'percent')} at p/n = {sizes[-1]}",
+            f"ECE of erm minus ECE of mixup at p/n = {sizes[-1]}: {signed(high, 'percent')}.",
         ),
         Claim(
             f"the gain grows with the dimension up to p/n = {middle}",
