@@ -1,10 +1,13 @@
 """Measuring leaves the model as it was, whatever happens."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import vicinal
 from vicinal.attacks.fgsm import fgsm
 from vicinal.attacks.pgd import pgd
 from vicinal.expansions.masked import expand_strategy
@@ -15,11 +18,12 @@ from vicinal.forward import LogitsAt, check_targets, logits_of, unchanged
 from vicinal.laws import Beta
 from vicinal.losses import categorical
 from vicinal.mixing.mixup import Mixup
+from vicinal.recorder import Recorder
 from vicinal.risk import vicinal_risk
 from vicinal.robustness import accuracy_curve
 from vicinal.stream.expand import expand_stream
 from vicinal.stream.risk import risk_stream
-from vicinal.taylor import expand
+from vicinal.taylor import expand, taylor_terms
 
 
 class Counting(nn.Module):
@@ -46,16 +50,20 @@ def state(model):
     return (
         [module.training for module in model.modules()],
         {name: value.clone() for name, value in model.state_dict().items()},
-        [(p.grad, p.requires_grad) for p in model.parameters()],
+        [(p.grad.clone(), p.requires_grad) for p in model.parameters()],
         torch.get_rng_state(),
+        np.random.get_state()[1].tolist(),  # noqa: NPY002
     )
 
 
 def assert_same(before, after):
     assert before[0] == after[0]
     assert all(before[1][name].equal(after[1][name]) for name in before[1])
-    assert before[2] == after[2]
+    for (gradient, asked), (gradient_after, asked_after) in zip(before[2], after[2], strict=True):
+        assert gradient.equal(gradient_after)
+        assert asked == asked_after
     assert before[3].equal(after[3])
+    assert before[4] == after[4]
 
 
 MEASUREMENTS = {
@@ -66,6 +74,11 @@ MEASUREMENTS = {
     ),
     "expand, twice backward": lambda m, x, y: expand(m, x, y, Beta(1), categorical),
     "expand, differences": lambda m, x, y: expand(m, x, y, Beta(1), categorical),
+    "taylor_terms": lambda m, x, y: taylor_terms(m, x, y, torch.arange(8).flip(0), 1 / 6),
+    "taylor_terms, without gradients": torch.no_grad()(
+        lambda m, x, y: taylor_terms(m, x, y, torch.arange(8).flip(0), 1 / 6)
+    ),
+    "Recorder": lambda m, x, y: Recorder(x, y, pairs=100)(m, 1),
     "expand_shrunk": lambda m, x, y: expand_shrunk(m, x, y, Beta(1), categorical),
     "expand_noise": lambda m, x, y: expand_noise(m, x, y, 0.1, categorical),
     "expand_strategy": lambda m, x, y: expand_strategy(
@@ -88,6 +101,13 @@ def test_the_model_is_left_as_it_was(name, fails):
     lasts = {"expand, twice backward": torch.special.i0, "expand, differences": hidden}
     model = Counting(lasts.get(name)).train()
     model.body[2].eval()  # a mixture of modes must come back as a mixture
+    if name.startswith("taylor_terms"):  # which are differentiable, so it refuses to change this
+        with pytest.raises(ValueError, match="normalises by the statistics of the batch"):
+            MEASUREMENTS[name](model, torch.rand(8, 3), torch.arange(8) % 2)
+        model.body.train()[1].eval()
+    for k, parameter in enumerate(model.parameters()):
+        parameter.grad = torch.rand_like(parameter)
+        parameter.requires_grad_(k % 2 == 0)
     x, y = torch.rand(8, 3), torch.arange(8) % 2
     before = state(model)
     if fails:
@@ -95,7 +115,7 @@ def test_the_model_is_left_as_it_was(name, fails):
 
         def interrupt(*_):
             calls.append(1)
-            if len(calls) == (6 if name in lasts else 2):
+            if len(calls) == (6 if name in lasts else 1 if name.startswith("taylor") else 2):
                 raise KeyboardInterrupt
 
         hook = model.body[3].register_forward_hook(interrupt)
@@ -109,6 +129,34 @@ def test_the_model_is_left_as_it_was(name, fails):
                 name.removeprefix("expand, ").replace("dif", "central dif")
             )
     assert_same(before, state(model))
+
+
+def test_every_explanation_is_among_the_measurements():
+    explaining = {"taylor", "expansions", "stream", "risk", "explanation", "recorder"}
+    entries = set()
+    for name in dir(vicinal):
+        entry = getattr(vicinal, name)
+        room = getattr(entry, "__module__", "").split(".")[1:2]
+        if room and room[0] in explaining:
+            call = vars(entry).get("__call__") if inspect.isclass(entry) else entry
+            if inspect.isfunction(call) and "model" in inspect.signature(call).parameters:
+                entries.add(name)
+    assert {"expand", "taylor_terms", "Recorder", "risk_stream"} <= entries
+    assert entries <= set(MEASUREMENTS)
+
+
+def test_batch_statistics_are_refused_or_not_used():
+    """Functions that measure run in eval mode; those with a part in training refuse train mode."""
+    x, y = torch.rand(8, 3), torch.arange(8) % 2
+    for name, measure in MEASUREMENTS.items():
+        stateless = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2, track_running_stats=False))
+        with pytest.raises(ValueError, match="normalises by the statistics of the batch"):
+            measure(stateless, x, y)
+        if name.startswith("taylor_terms"):
+            continue
+        model = Counting().train()
+        found = measure(model, x, y)
+        assert repr(found) == repr(measure(model.eval(), x, y))
 
 
 def test_eval_mode_inside():

@@ -97,7 +97,8 @@ def unchanged(model: Model) -> Iterator[Callable[[Tensor], Tensor]]:
                 module.training = mode
             with torch.no_grad():
                 for buffer, value in buffers:
-                    buffer.copy_(value)
+                    if not buffer.equal(value):  # graphs may hold it: writing would break them
+                        buffer.copy_(value)
 
 
 def refuse_batch_statistics(modules: list[nn.Module], *, eval_mode: bool) -> None:

@@ -106,8 +106,9 @@ def taylor_terms(
     they are unbiased estimates of them.
 
     Args:
-        model: maps x to outputs of the family. Must act on each example alone and is run in
-            the mode it is in: BatchNorm must be in eval mode.
+        model: maps x to outputs of the family, for each example alone. Measured in eval mode,
+            so without dropout, and left as it was; to train on the expansion use `Expanded`,
+            which runs the model in its own mode.
         x: inputs, in the units the model was trained on.
         y: targets of the family.
         partner: π, the index of the example that each example is mixed with.
@@ -120,7 +121,9 @@ def taylor_terms(
 
     Raises:
         ValueError: if spread is outside [0, 1/4], which no law on [0, 1] can give; for
-            BatchNorm in train mode; for targets that do not fit the family.
+            BatchNorm in train mode, whose statistics a graph of eval mode would never change;
+            for targets that do not fit the family.
+        TypeError: for a loss that is not affine in the label.
 
     Source:
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, Lemma 3.1; stated there
@@ -138,13 +141,14 @@ def taylor_terms(
     check_family(family)
     if isinstance(model, nn.Module):
         refuse_batch_statistics(list(model.modules()), eval_mode=False)
-    engine = engine_of(model, family)
-    if torch.is_grad_enabled():
-        return terms_along(engine, x, y, x[partner] - x, spread)
-    found = [
-        terms_along(engine, x[rows], y[rows], x[partner[rows]] - x[rows], spread)
-        for rows in passes(x, 1)
-    ]
+    with unchanged(model) as f:
+        engine = engine_of(model, family, f)
+        if torch.is_grad_enabled():
+            return terms_along(engine, x, y, x[partner] - x, spread)
+        found = [
+            terms_along(engine, x[rows], y[rows], x[partner[rows]] - x[rows], spread)
+            for rows in passes(x, 1)
+        ]
     return Terms(*(torch.cat(term) for term in zip(*found, strict=True)))
 
 
