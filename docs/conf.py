@@ -2,6 +2,7 @@
 
 import re
 import sys
+from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -59,6 +60,7 @@ nitpick_ignore_regex = [("py:class", r"(?!vicinal\.).*")]
 
 MATHML = "http://www.w3.org/1998/Math/MathML"
 ElementTree.register_namespace("", MATHML)
+ENTITY = re.compile(r"&(?!(?:lt|gt|amp|quot|apos);)\w+;")  # of HTML, which XML does not know
 COLUMNS = re.compile(r"(?:^ +(?!>>>)\S.*(?:\n|\Z))+", re.MULTILINE)
 MARKED = re.compile(
     r"(?P<doctest>^ *>>>.*$)|\$\$(?P<block>.+?)\$\$|(?<![\\$`\w])\$(?P<inline>[^$\n]+?)\$(?!\d)"
@@ -100,7 +102,7 @@ def _mathml(latex: str, *, block: bool) -> str:
 
 def _subscripts(mathml: str) -> str:
     """An index stands beside a letter with a tilde, where the converter puts it below."""
-    root = ElementTree.fromstring(mathml)
+    root = ElementTree.fromstring(ENTITY.sub(lambda found: unescape(found[0]), mathml))
     for node in list(root.iter(f"{{{MATHML}}}munderover")):
         letter, index, accent = node
         if letter.tag == f"{{{MATHML}}}mi":
