@@ -232,8 +232,9 @@ def test_outputs_that_are_not_finite_are_refused(value):
 def test_probabilities_in_place_of_logits_are_pointed_out():
     x, y = torch.rand(4, 3), torch.arange(4) % 2
     for measure in (vicinal_risk, expand):
-        with pytest.warns(UserWarning, match="seem to be probabilities"):
+        with pytest.warns(UserWarning, match="seem to be probabilities") as warned:
             measure(lambda z: z.softmax(1), x, y, Beta(1), categorical)
+        assert warned[0].filename == __file__  # the line that called, not one of this package
         measure(lambda z: z.log_softmax(1), x, y, Beta(1), categorical)
 
 

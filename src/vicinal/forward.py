@@ -1,6 +1,7 @@
 """Running someone's model without changing it: the one door through which we measure."""
 
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vicinal.losses import Family
 
+OURS = ("vicinal", "contextlib", "jaxtyping")  # whose lines are not the caller's
 PROBED = 8  # examples on which a model is looked at before the work
 
 Model = Callable[[Tensor], object]
@@ -181,11 +183,14 @@ def warn_of_probabilities(f: Callable[[Tensor], Tensor], x: Tensor, family: Fami
     with torch.no_grad():
         outputs = f(x[:PROBED])
     if not family.scalar and len(outputs) > 1 and _looks_like_probabilities(outputs):
+        frame, calls = sys._getframe(), 1  # up to the line that called this package
+        while frame.f_back and frame.f_globals["__name__"].split(".")[0] in OURS:
+            frame, calls = frame.f_back, calls + 1
         warnings.warn(
             "the model's outputs lie in [0, 1] and sum to 1 for each example, so they seem to be "
             "probabilities; they are taken for logits. Leave out the softmax at the end, or pass "
             "their logarithm.",
-            stacklevel=3,
+            stacklevel=calls,
         )
 
 

@@ -13,15 +13,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.derivatives.second_order import engine_of
-from vicinal.forward import (
-    Model,
-    check_family,
-    check_targets,
-    finite,
-    unchanged,
-    warn_of_probabilities,
-)
+from vicinal.derivatives.second_order import check_drawn, examined
+from vicinal.forward import Model, finite
 from vicinal.laws import Law
 from vicinal.losses import Family
 from vicinal.pairs.every import BATCH, Progress, converged, over_all_pairs
@@ -107,19 +100,13 @@ def vicinal_risk(
         >>> vicinal_risk(lambda x: x, x, x[:, 0], Fixed(0.5), gaussian).value  # -x²/2 at 0, 1, 1, 2
         -0.75
     """
-    if (pairs is not None or target_error is not None) and rng is None:
-        raise ValueError("pairs are drawn at random: pass rng=numpy.random.default_rng(seed).")
-    if pairs is not None and not pairs >= 2:
-        raise ValueError(f"pairs must be at least 2 to have a standard error, got {pairs}.")
+    check_drawn("pairs", 2 if pairs is None and target_error is not None else pairs, rng)
     if target_error is not None and not target_error > 0:
         raise ValueError(f"target_error must be positive, in nats, got {target_error}.")
-    check_family(family)
     tell = progress or (lambda share: None)
-    with torch.no_grad(), unchanged(model) as f:
-        check_targets(f, x, y, family)
-        warn_of_probabilities(f, x, family)
+    with examined(model, x, y, family) as (f, engine):
         if rng is not None and (pairs is not None or target_error is not None):
-            problem = Problem(f, engine_of(model, family, f), x, y, law, family)
+            problem = Problem(f, engine, x, y, law, family)
             value, error, plan, _ = sampled(problem, pairs, target_error, rng, tell)
             how = "sampled pairs" + (", expansion as control variate" if plan.slope else "")
             nodes, change = len(plan.nodes.lam), plan.nodes.change

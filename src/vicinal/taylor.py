@@ -16,16 +16,17 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from vicinal.derivatives.choice import Engine
-from vicinal.derivatives.second_order import Parts, drawn, engine_of, parts, passes, principal
-from vicinal.forward import (
-    Model,
-    check_family,
-    check_targets,
-    finite,
-    refuse_batch_statistics,
-    unchanged,
-    warn_of_probabilities,
+from vicinal.derivatives.second_order import (
+    Parts,
+    check_drawn,
+    drawn,
+    engine_of,
+    examined,
+    parts,
+    passes,
+    principal,
 )
+from vicinal.forward import Model, check_family, finite, refuse_batch_statistics, unchanged
 from vicinal.laws import Beta, Law
 from vicinal.losses import Family, categorical
 
@@ -193,15 +194,8 @@ def expand(
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, Lemma 3.1, whose centred
         data make C_i = Σ̂ + x_i x_i'; here for any data, family and number of outputs.
     """
-    if partners is not None and not partners >= 2:
-        raise ValueError(f"partners must be at least 2 to have a standard error, got {partners}.")
-    if partners is not None and rng is None:
-        raise ValueError("partners are drawn at random: pass rng=numpy.random.default_rng(seed).")
-    check_family(family)
-    with torch.no_grad(), unchanged(model) as f:
-        check_targets(f, x, y, family)
-        warn_of_probabilities(f, x, family)
-        engine = engine_of(model, family, f)
+    check_drawn("partners", partners, rng)
+    with examined(model, x, y, family) as (_, engine):
         found = contributions(engine, x, y, partners, rng)
     return _averaged(found, law.spread, engine.report)
 

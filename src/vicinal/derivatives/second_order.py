@@ -6,7 +6,8 @@ three once more, averaged over a cloud of directions: those from the mean of the
 example.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +18,14 @@ from torch import Tensor
 
 from vicinal.derivatives.choice import Engine
 from vicinal.derivatives.differences import in_double
-from vicinal.forward import Model, logits_of
+from vicinal.forward import (
+    Model,
+    check_family,
+    check_targets,
+    logits_of,
+    unchanged,
+    warn_of_probabilities,
+)
 from vicinal.losses import Family
 
 DIRECTIONS = 256  # carried through the model at once
@@ -67,6 +75,37 @@ def engine_of(model: Model, family: Family, eval_mode: Model | None = None) -> E
     """An engine for a model; `eval_mode` is the model as a function to logits, if at hand."""
     f = eval_mode or model
     return Engine(lambda x: logits_of(f, x), lambda x: logits_of(in_double(model), x), family)
+
+
+@contextmanager
+def examined(
+    model: Model, x: Tensor, y: Tensor, family: Family
+) -> Iterator[tuple[Callable[[Tensor], Tensor], Engine]]:
+    """A model that fits these data, as a function to logits in eval mode and as an engine.
+
+    Without gradients; afterwards the model is as it was.
+
+    Raises:
+        ValueError: for inputs, outputs or targets that do not fit.
+        TypeError: for a loss that is not affine in the label.
+    """
+    check_family(family)
+    with torch.no_grad(), unchanged(model) as f:
+        check_targets(f, x, y, family)
+        warn_of_probabilities(f, x, family)
+        yield f, engine_of(model, family, f)
+
+
+def check_drawn(what: str, count: int | None, rng: np.random.Generator | None) -> None:
+    """Refuse numbers of draws that give no standard error, and draws without a generator.
+
+    Raises:
+        ValueError: if so.
+    """
+    if count is not None and not count >= 2:
+        raise ValueError(f"{what} must be at least 2 to have a standard error, got {count}.")
+    if count is not None and rng is None:
+        raise ValueError(f"{what} are drawn at random: pass rng=numpy.random.default_rng(seed).")
 
 
 def passes(x: Tensor, streams: int) -> list[Tensor]:

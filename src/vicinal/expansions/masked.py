@@ -8,15 +8,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vicinal.derivatives.choice import Engine
-from vicinal.derivatives.second_order import engine_of, passes
-from vicinal.forward import (
-    Model,
-    check_family,
-    check_targets,
-    finite,
-    unchanged,
-    warn_of_probabilities,
-)
+from vicinal.derivatives.second_order import examined, passes
+from vicinal.forward import Model, finite
 from vicinal.losses import Family
 from vicinal.mixing.apply import mix
 from vicinal.mixing.draw import Draw, Strategy
@@ -96,12 +89,8 @@ def expand_strategy(
     """
     if not draws >= 2:
         raise ValueError(f"draws must be at least 2 to have a standard error, got {draws}.")
-    check_family(family)
     found = []
-    with torch.no_grad(), unchanged(model) as f:
-        check_targets(f, x, y, family)
-        warn_of_probabilities(f, x, family)
-        engine = engine_of(model, family, f)
+    with examined(model, x, y, family) as (f, engine):
         for _ in range(draws):
             draw = strategy(x, y, rng)
             mixed, plain = _inputs(x, draw, strategy)

@@ -7,15 +7,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.derivatives.second_order import Cloud, engine_of, parts
-from vicinal.forward import (
-    Model,
-    check_family,
-    check_targets,
-    finite,
-    unchanged,
-    warn_of_probabilities,
-)
+from vicinal.derivatives.second_order import Cloud, check_drawn, examined, parts
+from vicinal.forward import Model, finite
 from vicinal.losses import Family
 
 
@@ -80,15 +73,8 @@ def expand_noise(
     """
     if not 0 <= deviation < np.inf:
         raise ValueError(f"deviation must be 0 or more, in the units of x, got {deviation}.")
-    if directions is not None and not directions >= 2:
-        raise ValueError(f"directions must be at least 2 for a standard error, got {directions}.")
-    if directions is not None and rng is None:
-        raise ValueError("directions are drawn at random: pass rng=numpy.random.default_rng(seed).")
-    check_family(family)
-    with torch.no_grad(), unchanged(model) as f:
-        check_targets(f, x, y, family)
-        warn_of_probabilities(f, x, family)
-        engine = engine_of(model, family, f)
+    check_drawn("directions", directions, rng)
+    with examined(model, x, y, family) as (_, engine):
         if directions is None or rng is None:
             axes = torch.eye(x[0].numel(), dtype=x.dtype, device=x.device)
             v, sampled = axes.reshape(-1, *x.shape[1:]), False

@@ -8,15 +8,17 @@ from jaxtyping import Float, Shaped
 from scipy.special import betainc
 from torch import Tensor
 
-from vicinal.derivatives.second_order import Cloud, drawn, engine_of, parts, principal
-from vicinal.forward import (
-    Model,
-    check_family,
-    check_targets,
-    finite,
-    unchanged,
-    warn_of_probabilities,
+from vicinal.derivatives.choice import Engine
+from vicinal.derivatives.second_order import (
+    Cloud,
+    Parts,
+    check_drawn,
+    drawn,
+    examined,
+    parts,
+    principal,
 )
+from vicinal.forward import Model, finite
 from vicinal.laws import Beta, Fixed, Law, Tilted, Uniform
 from vicinal.losses import Family
 
@@ -110,54 +112,49 @@ def expand_shrunk(
     Source:
         Carratino, Cissé, Jenatton, Vert (2022), arXiv:2006.06049, Theorem 2; there for α = β.
     """
-    if partners is not None and not partners >= 2:
-        raise ValueError(f"partners must be at least 2 to have a standard error, got {partners}.")
-    if partners is not None and rng is None:
-        raise ValueError("partners are drawn at random: pass rng=numpy.random.default_rng(seed).")
-    check_family(family)
+    check_drawn("partners", partners, rng)
     share = mean_larger_share(law)
+    with examined(model, x, y, family) as (f, engine):
+        labels = label_values(f(x[:1]), y, family).to(x.dtype)
+        if partners is None or rng is None:
+            cloud = principal(x, labels)
+        else:
+            cloud = drawn(x, partners, rng, labels)
+        found = _about_shrunk(engine, x, labels, cloud, share, law.spread)
+    return _summed(found, share, engine.report)
+
+
+def _about_shrunk(
+    engine: Engine, x: Tensor, labels: Tensor, cloud: Cloud, share: float, spread: float
+) -> Parts:
+    """The parts of each example at its shrunk self, along its own way from there and the cloud."""
+    assert cloud.labels is not None
     # θ(1-θ) = λ(1-λ), so E θ² = θ̄ - κ and E(1-θ)² = 1 - θ̄ - κ
-    varied, other = max(0.0, share - law.spread - share**2), max(0.0, 1 - share - law.spread)
-    with torch.no_grad(), unchanged(model) as f:
-        check_targets(f, x, y, family)
-        warn_of_probabilities(f, x, family)
-        values = label_values(f(x[:1]), y, family).to(x.dtype)
-        own, own_labels = _centred(x), _centred(values)
-        cloud = (
-            principal(x, values)
-            if partners is None or rng is None
-            else drawn(x, partners, rng, values)
-        )
-        assert cloud.labels is not None
-        engine = engine_of(model, family, f)
-        base, labels = x - (1 - share) * own, values - (1 - share) * own_labels
-        found = parts(
-            engine,
-            base,
-            labels,
-            varied**0.5 * own,
-            varied**0.5 * own_labels,
-            Cloud(other**0.5 * cloud.directions, cloud.sampled, other**0.5 * cloud.labels),
-        )
+    varied, other = max(0.0, share - spread - share**2), max(0.0, 1 - share - spread)
+    own, own_labels = _centred(x), _centred(labels)
+    return parts(
+        engine,
+        x - (1 - share) * own,
+        labels - (1 - share) * own_labels,
+        varied**0.5 * own,
+        varied**0.5 * own_labels,
+        Cloud(other**0.5 * cloud.directions, cloud.sampled, other**0.5 * cloud.labels),
+    )
+
+
+def _summed(found: Parts, share: float, engine: str) -> ShrunkExpansion:
     weights = torch.tensor([0.5, 0.5, -1.0], dtype=torch.float64)
     terms = weights[:, None] * (found.own[1:] + found.cloud)
+    loss = finite(float(found.loss.mean()), "the loss of the shrunk examples")
     curvature, residual, covariance = (
         finite(float(term.mean()), "the expansion") for term in terms
     )
-    loss = finite(float(found.loss.mean()), "the loss of the shrunk examples")
     variances = [*(weights**2 * found.covariance.diagonal()), weights @ found.covariance @ weights]
-    errors = [max(0.0, float(v)) ** 0.5 / len(x) for v in variances]
-    return ShrunkExpansion(
-        loss,
-        curvature,
-        residual,
-        covariance,
-        loss + curvature + residual + covariance,
-        share,
-        {"loss": 0.0}
-        | dict(zip(("curvature", "residual", "covariance", "total"), errors, strict=True)),
-        engine.report,
-    )
+    errors = [max(0.0, float(v)) ** 0.5 / len(found.loss) for v in variances]
+    names = ("curvature", "residual", "covariance", "total")
+    named = {"loss": 0.0} | dict(zip(names, errors, strict=True))
+    total = loss + curvature + residual + covariance
+    return ShrunkExpansion(loss, curvature, residual, covariance, total, share, named, engine)
 
 
 def label_values(outputs: Tensor, y: Tensor, family: Family) -> Tensor:
