@@ -70,55 +70,38 @@ def _scheduled(text: str, strategy: "Strategy", when: dict[str, float]) -> "Duri
 
 def methods_by_name() -> "dict[str, Callable[..., Strategy] | None]":
     """Every strategy by name; kmixup and mixup_or_cutmix are combinations in common use."""
-    from vicinal.attacks.adversarial import Adversarial, InterpolatedAdversarial
-    from vicinal.expansions.expanded import Expanded
-    from vicinal.mixing.choice import mixup_or_cutmix
-    from vicinal.mixing.cutting import CutMix, HMix, ResizeMix
-    from vicinal.mixing.fmix import FMix
-    from vicinal.mixing.gaussian import GMix, SmoothMix
-    from vicinal.mixing.gridmix import GridMix
-    from vicinal.mixing.hidden import ManifoldMixup
-    from vicinal.mixing.kway import DirichletMixup
-    from vicinal.mixing.mit import MIT
-    from vicinal.mixing.mixup import Mixup, c_mixup, k_mixup
-    from vicinal.mixing.mixupe import MixupE
-    from vicinal.mixing.noisy import NoisyFeatureMixup
-    from vicinal.mixing.puzzle import PuzzleMix
-    from vicinal.mixing.regmixup import RegMixup
-    from vicinal.mixing.remix import Remix
-    from vicinal.mixing.saliency import SaliencyMix
-    from vicinal.mixing.smoothing import LabelSmoothing
+    import vicinal as vc
 
     def near(bandwidth: float = 0.3, alpha: float = 2.0) -> "Strategy":
         """C-Mixup; studies standardise values, so the bandwidth is in their deviations."""
-        return c_mixup(bandwidth, alpha)
+        return vc.c_mixup(bandwidth, alpha)
 
     return {
-        "adversarial": Adversarial,
+        "adversarial": vc.Adversarial,
         "cmixup": near,
-        "cutmix": CutMix,
-        "dirichletmixup": DirichletMixup,
+        "cutmix": vc.CutMix,
+        "dirichletmixup": vc.DirichletMixup,
         "erm": None,
-        "expanded": Expanded,
-        "fmix": FMix,
-        "gmix": GMix,
-        "gridmix": GridMix,
-        "hmix": HMix,
-        "interpolated_adversarial": InterpolatedAdversarial,
-        "kmixup": k_mixup,
-        "label_smoothing": LabelSmoothing,
-        "manifoldmixup": ManifoldMixup,
-        "mit": MIT,
-        "mixup": Mixup,
-        "mixup_or_cutmix": mixup_or_cutmix,
-        "mixupe": MixupE,
-        "noisyfeaturemixup": NoisyFeatureMixup,
-        "puzzlemix": PuzzleMix,
-        "regmixup": RegMixup,
-        "remix": Remix,
-        "resizemix": ResizeMix,
-        "saliencymix": SaliencyMix,
-        "smoothmix": SmoothMix,
+        "expanded": vc.Expanded,
+        "fmix": vc.FMix,
+        "gmix": vc.GMix,
+        "gridmix": vc.GridMix,
+        "hmix": vc.HMix,
+        "interpolated_adversarial": vc.InterpolatedAdversarial,
+        "kmixup": vc.k_mixup,
+        "label_smoothing": vc.LabelSmoothing,
+        "manifoldmixup": vc.ManifoldMixup,
+        "mit": vc.MIT,
+        "mixup": vc.Mixup,
+        "mixup_or_cutmix": vc.mixup_or_cutmix,
+        "mixupe": vc.MixupE,
+        "noisyfeaturemixup": vc.NoisyFeatureMixup,
+        "puzzlemix": vc.PuzzleMix,
+        "regmixup": vc.RegMixup,
+        "remix": vc.Remix,
+        "resizemix": vc.ResizeMix,
+        "saliencymix": vc.SaliencyMix,
+        "smoothmix": vc.SmoothMix,
     }
 
 
