@@ -12,6 +12,7 @@ from mixing_peers import peers
 from torch import Tensor
 
 import vicinal as vc
+from vicinal.mixing.smoothing import SmoothedDraw, smoothed
 
 SHAPES = ((32, 32), (32, 64), (7, 5))
 BATCH, DRAWS = 16, 50
@@ -36,6 +37,7 @@ STRATEGIES = {
     "ManifoldMixup": vc.ManifoldMixup(),
     "NoisyFeatureMixup": vc.NoisyFeatureMixup(),
     "Remix (means to differ)": vc.Remix(counts=(1, 10) * (BATCH // 2)),
+    "LabelSmoothing (means to)": vc.LabelSmoothing(0.1),
 }
 
 
@@ -46,6 +48,8 @@ def images(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 def ours(name: str, x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     draw = STRATEGIES[name](x, y, np.random.default_rng(seed))
+    if isinstance(draw, SmoothedDraw):
+        return x, smoothed(y, torch.zeros(BATCH, BATCH), draw.smoothing)
     if isinstance(draw, vc.Objective) and draw.draw is None:  # placed by a model; any will do
         draw = draw.resolve(lambda x: (x * torch.rand(x.shape[-2:])).mean((2, 3)), x, y,
                             vc.categorical)  # fmt: skip

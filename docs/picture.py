@@ -1,6 +1,7 @@
-"""The picture of a report: python docs/picture.py demo/report.html docs/_static/report.webp.
+"""The pictures of a report: python docs/picture.py demo/report.html docs/_static.
 
-Two parts of the page as Chromium shows it, one below the other: the verdict, and the differences.
+Two parts of the page as Chromium shows it, one below the other: the verdict, and the differences;
+report.webp for light pages, report-dark.webp for dark ones.
 """
 
 import sys
@@ -28,21 +29,29 @@ def part(page: Page, first: str, last: str) -> Image.Image:
 
 
 def main(report: Path, out: Path) -> None:
-    """Open the page, put its parts below each other, and save them."""
+    """Open the page in light and dark, and save both pictures."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
-        page = browser.new_page(viewport={"width": WIDTH, "height": 800})
-        page.goto(report.resolve().as_uri())
-        page.wait_for_selector("html[data-figures=drawn]")
-        images = [part(page, *ends) for ends in PARTS]
+        for scheme, name in (("light", "report"), ("dark", "report-dark")):
+            size = {"width": WIDTH, "height": 800}
+            page = browser.new_page(viewport=size, color_scheme=scheme)
+            page.goto(report.resolve().as_uri())
+            page.wait_for_selector("html[data-figures=drawn]")
+            joined([part(page, *ends) for ends in PARTS]).save(
+                out / f"{name}.webp", quality=60, method=6
+            )
         browser.close()
+
+
+def joined(images: list[Image.Image]) -> Image.Image:
+    """Parts of one page below each other."""
     whole = Image.new("RGB", (WIDTH, sum(i.height for i in images) + 40 * len(images)), "white")
     at = 0
     for image in images:
         whole.paste(image.getpixel((0, 0)), (0, at, WIDTH, whole.height))
         whole.paste(image, (0, at))
         at += image.height + 40
-    whole.save(out, quality=80, method=6)
+    return whole
 
 
 if __name__ == "__main__":

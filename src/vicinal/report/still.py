@@ -12,7 +12,7 @@ from vicinal.report.panels import INK, Figure, Style
 BLACK = "#1c1e21"
 WIDTH = 300  # of a panel, in pixels
 ROOM = 34  # above a panel, for its title
-FONT = "Helvetica, Arial, sans-serif"
+FONT = "Helvetica, Arial, 'DejaVu Sans', sans-serif"
 CONFIG = {
     "background": "transparent",
     "font": FONT,
