@@ -10,13 +10,13 @@ from vicinal.mixing.mixup import Mixup
 
 @dataclass(frozen=True)
 class Deadly:
-    """Mixup that kills its process in the second epoch, unless the marker says that it has."""
+    """Mixup that kills the process that trains with it, unless the marker says that it has."""
 
     marker: Path
 
     def __call__(self, x, y, rng):
-        started = next(self.marker.parent.glob("runs/*.checkpoint"), None)
-        if started is not None and not self.marker.exists():
+        trains = any(self.marker.parent.glob("runs/*.lock"))
+        if trains and not self.marker.exists():
             self.marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return Mixup(1.0)(x, y, rng)

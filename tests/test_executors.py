@@ -15,36 +15,13 @@ import pytest
 
 import vicinal
 from deadly import Deadly, Raising
-from vicinal import cli, executors, locks, measurement, processes, store, study
+from iris import METHODS, OPTIONS, execute
+from vicinal import cli, executors, locks, processes, store, study
 from vicinal.cli.methods import parse_methods
 from vicinal.executors import launch
 from vicinal.executors.work import Outcome, WorkersDied, names_of
-from vicinal.mixing.mixup import Mixup
 
 SOURCE = str(Path(vicinal.__file__).parents[1])
-METHODS = {"erm": None, "mixup(alpha=1)": Mixup(1.0)}
-OPTIONS = {
-    "data": "iris",
-    "model": "linear",
-    "seeds": 2,
-    "epochs": 2,
-    "train_size": None,
-    "batch_size": 16,
-    "learning_rate": 0.01,
-    "weight_decay": 0.01,
-    "together": 1,
-}
-
-
-def execute(folder, methods=METHODS, said=None, executor="loky", jobs=None, **options):
-    plan = study.plan(methods, folder, **(OPTIONS | options))
-    units, said = [], [] if said is None else said
-    records = study.execute(
-        plan, executor=executor, jobs=jobs, advance=units.append, say=said.append
-    )
-    assert sum(units) == len(plan.runs) * (plan.runs[0].epochs + measurement.MEASURES["fast"])
-    assert not list(folder.glob("*.lock"))
-    return [{key: value for key, value in r.items() if key != "seconds"} for r in records]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +31,7 @@ def truth(tmp_path_factory):
 
 
 def test_processes_give_the_same_numbers_though_one_is_killed(truth, tmp_path):
-    """The killed run goes on from its checkpoint in another process."""
+    """The killed run is done again in another process."""
     said = []
     methods = METHODS | {"deadly": Deadly(tmp_path / "killed")}
     records = execute(tmp_path / "runs", methods, said, jobs=2, seeds=1)
@@ -279,9 +256,10 @@ def test_two_studies_share_a_folder_and_one_is_interrupted(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("executor", "jobs", "message"),
     [
-        ("local", None, "unknown executor 'local'. Known: loky."),
+        ("local", None, "unknown executor 'local'. Known: dask, loky, ray, slurm."),
         ("loky", 0, "must be at least 1, got 0"),
         ("loky:here", None, "the executor loky has no address"),
+        ("dask", None, "dask:tcp://HOST:8786"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(executor, jobs, message, tmp_path):

@@ -197,15 +197,18 @@ def execute(
 
     Args:
         plan: what to run.
-        executor: where runs are done: loky, in processes on this machine.
-        jobs: how many groups of runs at once; None for one after another in this process.
+        executor: where runs are done: loky (processes on this machine), dask:ADDRESS, ray (the
+            cluster that this machine is part of), ray:ADDRESS or slurm. Machines must share the
+            folder.
+        jobs: how many groups of runs at once; None for one after another in this process (loky),
+            or as many as the cluster takes.
         advance: told how many units of progress were done; a run has epochs + MEASURES of its
             attacks.
         say: told what the user should know, a sentence at a time. Both may be called in a thread.
 
     Raises:
         ValueError: for an executor or a number of jobs that cannot be, or a run named twice.
-        OSError: if the folder cannot be written any more.
+        OSError: if the folder cannot be written any more, or a cluster cannot be reached.
     """
     check(executor, jobs)
     paths = {run: plan.folder / f"{run.name}.json" for run in plan.runs}

@@ -14,7 +14,7 @@ from vicinal.cli.errors import FAILED_RUN, INTERRUPTED, refuse
 from vicinal.cli.methods import parse_methods
 from vicinal.cli.progress import working
 
-EITHER = "processes share every batch, jobs do runs side by side: choose one of them."
+EITHER = "processes share every batch; jobs and executors do runs side by side: choose one of them."
 
 
 def compare(
@@ -39,7 +39,8 @@ def compare(
     processes: int = 1,
     parts: int | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
-    jobs: int = 1,
+    jobs: int | None = None,
+    executor: str = "loky",
     out: Path = Path(),
 ) -> int:
     """Train methods over paired seeds, explain and measure them, write runs/ and report.html.
@@ -76,14 +77,17 @@ def compare(
             examples are mixed; by default one for each process. More parts than processes add up
             gradients. The numbers depend on the parts, not on the processes.
         precision: Of the passes in training: float32, or bfloat16 where that is faster.
-        jobs: Runs, or stacks of runs, that are done at once, each in a process of its own.
+        jobs: Runs, or stacks of runs, that are done at once, each in a process with one thread; by
+            default one, or what the cluster takes.
+        executor: loky (processes on this machine), dask:tcp://HOST:8786, ray (the cluster that this
+            machine is part of), ray:HOST:PORT, or slurm. Machines must share the folder.
         out: Folder for runs/ and report.html.
     """
     given = dict(locals())
     if not processes >= 1:
         refuse(f"processes must be at least 1, got {processes}.")
     if processes > 1:
-        if jobs > 1:
+        if (executor, jobs or 1) != ("loky", 1):
             refuse(EITHER)
         return _in_processes(processes, given | {"processes": 1})
     with _starting():
@@ -97,8 +101,8 @@ def compare(
         follow()
         return 0
     try:
-        check("loky", jobs)
-        if place.processes > 1 and jobs > 1:
+        check(executor, jobs)
+        if place.processes > 1 and (executor, jobs or 1) != ("loky", 1):
             raise ValueError(EITHER)
         plan = study.plan(
             parse_methods(methods),
@@ -123,7 +127,7 @@ def compare(
         refuse(error)
     work = len(plan.runs) * (epochs + MEASURES[attacks])
     with working(f"{len(plan.runs)} runs", work, shared=place.processes > 1) as (advance, say):
-        records = study.execute(plan, jobs=jobs, advance=advance, say=say)
+        records = study.execute(plan, executor=executor, jobs=jobs, advance=advance, say=say)
     dismiss()
     return _tell(records, out)
 

@@ -99,6 +99,14 @@ class WorkersDied(Exception):
     """Workers were killed, and with them all that was being done."""
 
 
+def missing(extra: str) -> ValueError:
+    """What to do about an extra that is not installed."""
+    return ValueError(
+        f"the executor {extra} needs packages that are not installed: "
+        f"pip install 'vicinal[{extra}]'"
+    )
+
+
 def names_of(group: Iterable[Configuration]) -> tuple[str, ...]:
     """The names of runs."""
     return tuple(run.name for run in group)
