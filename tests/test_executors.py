@@ -231,11 +231,13 @@ def test_two_studies_share_a_folder_and_one_is_interrupted(tmp_path, monkeypatch
         start_new_session=True,
     )
     theirs = eventually(lambda: {path.stem for path in folder.glob("*.checkpoint")})
+    os.killpg(other.pid, signal.SIGSTOP)  # so that there is something left to interrupt
     ours, said, original = [], [], store.save
 
     def save(folder, record):
         if not ours:
             os.killpg(other.pid, signal.SIGINT)  # as a terminal does, to the workers too
+            os.killpg(other.pid, signal.SIGCONT)
         assert not (folder / f"{record['name']}.json").exists()  # nobody else did it
         ours.append(record["name"])
         original(folder, record)
