@@ -87,6 +87,21 @@ def test_bad_input_is_one_clear_sentence_and_exit_code_2(tokens, message, capsys
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("tokens", "asked"),
+    [
+        (["audit"], "vicinal audit"),
+        (["compare", "--attacks", "slow"], "vicinal compare"),
+        (["frobnicate"], "vicinal"),
+    ],
+)
+def test_options_that_cannot_be_read_come_with_the_next_step(tokens, asked, capsys):
+    code, out, err = run(capsys, *tokens)
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: ")
+    assert err.endswith(f" {asked} --help tells what it takes.")
+
+
 def test_unknown_options_in_the_file_are_told_with_the_nearest(capsys, tmp_path):
     config = tmp_path / "study.toml"
     config.write_text("sedes = 3\n")

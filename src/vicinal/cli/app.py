@@ -11,7 +11,7 @@ from cyclopts.config import Toml
 import vicinal
 from vicinal.cli.audit import audit
 from vicinal.cli.compare import compare
-from vicinal.cli.errors import refuse, unknown
+from vicinal.cli.errors import misread, refuse, unknown
 from vicinal.cli.explain import explain
 from vicinal.cli.report import report
 from vicinal.cli.reproduce import reproduce
@@ -36,6 +36,7 @@ app = App(
     help_format="markdown",
     version=vicinal.__version__,
     default_parameter=Parameter(negative=()),
+    error_formatter=misread,
 )
 for command in (compare, audit, explain, report, reproduce):
     app.command(command, help_epilogue="")  # else each repeats that of the whole

@@ -4,8 +4,10 @@ import difflib
 from collections.abc import Iterable
 from typing import NoReturn
 
+from cyclopts import CycloptsError
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 BAD_INPUT, FAILED_RUN, INTERRUPTED = 2, 1, 130
 
@@ -22,6 +24,18 @@ def unknown(what: str, name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f"Did you mean {near[0]}? " if near else ""
     return f"unknown {what} {name!r}. {guess}Known: {', '.join(names)}."
+
+
+def misread(error: CycloptsError) -> Text:
+    """What is said where the options themselves cannot be read, and where they are told."""
+    asked = " ".join(("vicinal", *(error.command_chain or ())))
+    return Text.assemble(
+        ("Error: ", "bold red"),
+        str(error).strip(),
+        "\n",
+        (f"{asked} --help", "bold cyan"),
+        " tells what it takes.",
+    )
 
 
 def refuse(error: object) -> NoReturn:
