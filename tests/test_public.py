@@ -21,6 +21,7 @@ NAMES = {
     "MixupBound",
     "Condition",
     "size_curve",
+    "results",
     "retentive",
     "ranks",
     "hidden_regulariser",

@@ -108,6 +108,7 @@ from .mixing.targets import dense_loss as dense_loss
 from .mixing.targets import mixed_ids as mixed_ids
 from .randomness import draw_generator as draw_generator
 from .recorder import Recorder as Recorder
+from .report.results import results as results
 from .risk import Estimate as Estimate
 from .risk import vicinal_risk as vicinal_risk
 from .robustness import AccuracyCurve as AccuracyCurve

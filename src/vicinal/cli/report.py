@@ -14,7 +14,7 @@ def report(runs: Path, *, out: Path | None = None) -> int:
     Args:
         runs: Folder of runs, as written by compare.
         out: What to write; by default report.html beside the folder. The ending chooses: .html,
-            .md, .tex (a table for booktabs), .json or .csv.
+            .md, .tex (a table for booktabs), .json, .csv or .parquet.
     """
     from vicinal.report import page
 

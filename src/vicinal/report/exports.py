@@ -1,9 +1,9 @@
-"""The comparison for other documents: a Markdown page, a LaTeX table, JSON and CSV."""
+"""The comparison for other documents: a Markdown page, a LaTeX table, JSON, CSV and Parquet."""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from vicinal.report.comparison import Comparison, Group, Record, compare
 from vicinal.report.findings import sentences
@@ -78,20 +78,43 @@ def as_csv(records: Iterable[Record]) -> str:
     """One row for every finished run and metric: group, method, seed, metric, key, value."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(("group", "method", "seed", "metric", "key", "value"))
-    for group in compare(records).groups:
-        for cell in group.cells:
-            for seed, value in zip(cell.seeds, cell.values, strict=True):
-                rows.writerow(
-                    (group.title, cell.method, seed, cell.metric.label, cell.metric.key, value)
-                )
+    rows.writerow(COLUMNS)
+    rows.writerows(_long(records))
     return out.getvalue()
 
 
-EXPORTS: dict[str, Callable[[Iterable[Record]], str]] = {
+def as_parquet(records: Iterable[Record]) -> bytes:
+    """The rows of `as_csv`, with their types.
+
+    Raises:
+        ValueError: if pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ValueError("Parquet needs pyarrow: pip install 'vicinal[tables]'.") from error
+    out = io.BytesIO()
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in _long(records)]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), out)
+    return out.getvalue()
+
+
+COLUMNS = ("group", "method", "seed", "metric", "key", "value")
+
+
+def _long(records: Iterable[Record]) -> Iterator[tuple[str, str, int, str, str, float]]:
+    for group in compare(records).groups:
+        for cell in group.cells:
+            for seed, value in zip(cell.seeds, cell.values, strict=True):
+                yield group.title, cell.method, seed, cell.metric.label, cell.metric.key, value
+
+
+EXPORTS: dict[str, Callable[[Iterable[Record]], str | bytes]] = {
     ".csv": as_csv,
     ".json": as_json,
     ".md": markdown,
+    ".parquet": as_parquet,
     ".tex": latex,
 }
 """Ways to write a comparison, by the ending of the file; a page is written by `page.write`."""

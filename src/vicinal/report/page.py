@@ -101,7 +101,8 @@ def write(
     """Render every `*.json` of a folder into a file, which is replaced in one step.
 
     The ending of the file says what it becomes: a page (.html), a Markdown text (.md), a LaTeX
-    table (.tex), or the numbers (.json, .csv).
+    table (.tex), or the numbers (.json, .csv, .parquet). Runs of a search, which were measured on
+    validation data only, are left out.
 
     Returns:
         The files that could not be read; the page lists them too.
@@ -115,16 +116,18 @@ def write(
             f"the ending of {out} must be one of .html, {', '.join(EXPORTS)}, got {ending}."
         )
     records, unreadable = store.load(Path(runs))
+    records = [r for r in records if r["configuration"].get("measured_on", "test") == "test"]
     if not records:
         raise ValueError(
             f"{runs} has no run that can be read ({len(unreadable)} unreadable files). It should "
             "hold the *.json files that `vicinal compare` writes into its runs folder."
         )
+    made: str | bytes
     if ending in EXPORTS:
-        text = EXPORTS[ending](records)
+        made = EXPORTS[ending](records)
     else:
-        text = render(records, command=command, unreadable=unreadable)
-    store.write(Path(out), text)
+        made = render(records, command=command, unreadable=unreadable)
+    store.write_bytes(Path(out), made if isinstance(made, bytes) else made.encode())
     return unreadable
 
 
