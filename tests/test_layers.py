@@ -24,6 +24,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"runs"},
     {"groups", "executors"},
     {"study", "reproduce"},
+    {"search"},
     {"report"},
     {"cli"},
 ]

@@ -69,6 +69,15 @@ def test_what_is_no_run_is_told(tmp_path, text):
         store.read(path)
 
 
+def test_older_formats_are_read_and_newer_ones_refused_clearly(tmp_path):
+    path = tmp_path / f"{store.name_of(CONFIGURATION)}.json"
+    path.write_text(json.dumps(record() | {"format": 1}))
+    assert store.read(path)["format"] == 1
+    path.write_text(json.dumps(record() | {"format": 3}))
+    with pytest.raises(ValueError, match="its format is 3, and this version .* reads 1 and 2"):
+        store.read(path)
+
+
 def test_a_run_under_another_name_is_not_believed(tmp_path):
     path = tmp_path / "0123456789abcdef.json"
     path.write_text(json.dumps(record()))

@@ -122,6 +122,15 @@ def measure(
     return measured | attacked(model, split, seed, attacks, scratch)
 
 
+def validated(last: Row) -> dict[str, dict[str, float]]:
+    """All that a search may know of a model, whose split has its validation part for testing."""
+    return {
+        what: {"train": last[f"train_{what}"], "validation": last[f"test_{what}"]}
+        for what in ("loss", "accuracy")
+        if f"test_{what}" in last
+    }
+
+
 def _of_classes(
     validation: Tensor, test: Tensor, split: Split, last: Row, gap: dict[str, float]
 ) -> dict[str, Any]:

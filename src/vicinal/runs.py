@@ -5,10 +5,10 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ import torch
 from vicinal import store
 from vicinal.attacked import Strength
 from vicinal.data import Split, load
-from vicinal.measurement import MEASURES, evaluation, explain, measure
+from vicinal.measurement import MEASURES, evaluation, explain, measure, validated
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.model_files import build_model
@@ -48,6 +48,7 @@ class Configuration:
     precision: Precision
     explain_every: int
     attacks: Strength
+    measured_on: Literal["test", "validation"]
     version: str
 
     @property
@@ -199,7 +200,9 @@ def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Record]:
 
 
 def _split(run: Configuration) -> Split:
-    return load(run.data, run.seed, run.train_size, target=run.target)
+    split = load(run.data, run.seed, run.train_size, target=run.target)
+    # a search must not see the test part, so it is not even there
+    return split if run.measured_on == "test" else replace(split, test=split.validation)
 
 
 def _member(run: Configuration, strategy: Strategy | During | None, split: Split) -> Member:
@@ -258,15 +261,21 @@ def _record(ended: _Ended) -> tuple[store.Record, list[str]]:
     said: list[str] = []
     started = time.perf_counter()
     with _told(said.append, f"{run.method}, seed {run.seed}"):
-        # the same for all methods of a seed, and runs of a seed follow one another
-        start = _explain_start(run.data, run.target, run.model, run.seed, run.train_size)
-        measured = measure(
-            ended.model, start, split, run.seed, trained.history[-1],
-            run.attacks, ended.folder / run.name,
-        )  # fmt: skip
+        measured = _measured(ended)
     seconds = {"training": ended.seconds, "measuring": time.perf_counter() - started}
     record |= {"status": "done", "failure": None, "history": trained.history}
     return store.plain(record | {"measured": measured, "seconds": seconds}), said
+
+
+def _measured(ended: _Ended) -> dict[str, Any]:
+    run, last = ended.run, ended.trained.history[-1]
+    if run.measured_on == "validation":
+        return validated(last)
+    # the same for all methods of a seed, and runs of a seed follow one another
+    start = _explain_start(run.data, run.target, run.model, run.seed, run.train_size)
+    return measure(
+        ended.model, start, ended.split, run.seed, last, run.attacks, ended.folder / run.name
+    )
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FORMAT = 1
+FORMAT = 2
+"""Of records that are written. 2 says on which part of the data a run was measured."""
+READABLE = (1, FORMAT)  # 1 was always measured on the test part
 Record = dict[str, Any]
 
 
@@ -103,9 +105,13 @@ def read(path: Path) -> Record:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        found = record.get("format") if isinstance(record, dict) else type(record).__name__
-        raise ValueError(f"not a run of format {FORMAT}, found {found!r}")
+    if not isinstance(record, dict):
+        raise ValueError(f"not a run, but a {type(record).__name__}")
+    if record.get("format") not in READABLE:
+        raise ValueError(
+            f"its format is {record.get('format')!r}, and this version of vicinal reads "
+            f"{' and '.join(map(str, READABLE))}"
+        )
     configuration = record.get("configuration")
     if not isinstance(configuration, dict) or not {"method", "seed"} <= configuration.keys():
         raise ValueError("no configuration with method and seed")

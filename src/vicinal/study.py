@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -65,6 +66,7 @@ def plan(
     parts: int = 1,
     precision: Precision = "float32",
     together: int = TOGETHER,
+    measured_on: Literal["test", "validation"] = "test",
 ) -> Plan:
     """Check a study and list its runs, seed by seed, all methods of a seed together.
 
@@ -105,6 +107,7 @@ def plan(
             precision=precision,
             explain_every=explain_every,
             attacks=attacks,
+            measured_on=measured_on,
             version=vicinal.__version__,
         )
         for seed in range(seeds)

@@ -15,6 +15,7 @@ from vicinal.cli.errors import misread, refuse, unknown
 from vicinal.cli.explain import explain
 from vicinal.cli.report import report
 from vicinal.cli.reproduce import reproduce
+from vicinal.cli.tune import tune
 
 START = """To begin:
 
@@ -38,7 +39,7 @@ app = App(
     default_parameter=Parameter(negative=()),
     error_formatter=misread,
 )
-for command in (compare, audit, explain, report, reproduce):
+for command in (compare, audit, explain, report, reproduce, tune):
     app.command(command, help_epilogue="")  # else each repeats that of the whole
 app.register_install_completion_command(
     help="Let the shell complete commands and options.", help_epilogue=""

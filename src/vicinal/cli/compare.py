@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +11,7 @@ from rich.markup import escape
 
 from vicinal.cli.errors import FAILED_RUN, INTERRUPTED, refuse
 from vicinal.cli.methods import parse_methods
-from vicinal.cli.progress import working
+from vicinal.cli.progress import starting, working
 
 EITHER = "processes share every batch; jobs and executors do runs side by side: choose one of them."
 
@@ -90,7 +89,7 @@ def compare(
         if (executor, jobs or 1) != ("loky", 1):
             refuse(EITHER)
         return _in_processes(processes, given | {"processes": 1})
-    with _starting():
+    with starting():
         from vicinal import study
         from vicinal.executors import check
         from vicinal.measurement import MEASURES
@@ -130,12 +129,6 @@ def compare(
         records = study.execute(plan, executor=executor, jobs=jobs, advance=advance, say=say)
     dismiss()
     return _tell(records, out)
-
-
-def _starting() -> AbstractContextManager[object]:
-    """Says that torch starts, which takes a while, to those who watch."""
-    console = Console()
-    return console.status("starting torch") if console.is_terminal else nullcontext()
 
 
 def _tell(records: list[dict[str, Any]], out: Path) -> int:

@@ -34,6 +34,24 @@ def parse_methods(methods: Sequence[str]) -> "dict[str, Strategy | During | None
     return strategies
 
 
+def searched(text: str) -> bool:
+    """Whether a method has a strength that the text leaves open, as mixup, not mixup(alpha=1)."""
+    name, options = _call(text)
+    kinds = methods_by_name()
+    known("method", name, kinds)
+    kind = kinds[name]
+    return kind is not None and "alpha" in _numbers(kind) and "alpha" not in options
+
+
+def with_strength(text: str, alpha: float | None) -> str:
+    """The method with this strength; as it is for None."""
+    if alpha is None:
+        return text
+    name, options = _call(text)
+    told = ", ".join(f"{key}={value:g}" for key, value in (options | {"alpha": alpha}).items())
+    return f"{name}({told})"
+
+
 def _method(
     text: str, name: str, kind: "Callable[..., Strategy] | None", options: dict[str, Any]
 ) -> "tuple[str, Strategy | During | None]":

@@ -1,7 +1,7 @@
 """How work is shown while it is done, and how a command ends that is stopped."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,6 +11,12 @@ from vicinal.cli.errors import FAILED_RUN, INTERRUPTED, reason, refuse
 
 Advance = Callable[[int], None]
 Say = Callable[[str], None]
+
+
+def starting() -> AbstractContextManager[object]:
+    """Says that torch starts, which takes a while, to those who watch."""
+    console = Console()
+    return console.status("starting torch") if console.is_terminal else nullcontext()
 
 
 @contextmanager
