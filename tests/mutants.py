@@ -339,8 +339,8 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ),
     (
         "attacks/ball.py",
-        "uphill, alpha=size",
-        "uphill, alpha=-size",
+        "moved, alpha=size",
+        "moved, alpha=-size",
         "test_attacks.py",
     ),
     ("attacks/ball.py", "** (1 / offset.shape[1])", "** 1.0", "test_attacks.py"),

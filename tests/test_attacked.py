@@ -29,8 +29,8 @@ def _short(monkeypatch):
         ("attacks.apgd.STEPS", 20),
         ("attacks.fab.STEPS", 10),
         ("attacks.square.QUERIES", 30),
-        ("robustness.masking.QUERIES", 30),
-        ("robustness.masking.NOISES", 5),
+        ("robustness.signs.QUERIES", 30),
+        ("robustness.signs.NOISES", 5),
     ):
         monkeypatch.setattr(f"vicinal.{name}", few)
 

@@ -190,41 +190,6 @@ def test_regression_breaks_beyond_a_tolerance(family):
         apgd(lambda x: x @ theta, x, y, 0.1, bounds=None, family=family, tolerance=float("nan"))
 
 
-@each_attack
-def test_the_model_is_left_as_it_was(attack):
-    model = nn.Sequential(
-        nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 3)
-    ).double()
-    model[0].weight.requires_grad_(False)
-    state = {k: v.clone() for k, v in model.state_dict().items()}
-    x = torch.rand(6, 4, dtype=torch.float64)
-    random = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    attack(model, x, torch.arange(6) % 3, 0.1)
-    assert model.training
-    assert all(m.training for m in model.modules())
-    assert all(v.equal(model.state_dict()[k]) for k, v in state.items())
-    assert all(p.grad is None for p in model.parameters())
-    assert [p.requires_grad for p in model.parameters()] == [False] + [True] * 5
-    assert torch.get_rng_state().equal(random[0])
-    assert (np.random.get_state()[1] == random[1]).all()  # noqa: NPY002
-
-
-def test_an_interrupt_leaves_the_model_as_it_was():
-    class Tired(nn.Module):
-        calls = 0
-
-        def forward(self, x):
-            self.calls += 1
-            if self.calls > 9:
-                raise KeyboardInterrupt
-            return network()(x)
-
-    model = Tired().train()
-    with pytest.raises(KeyboardInterrupt):
-        apgd(model, torch.rand(6, 4).double(), torch.arange(6) % 3, 0.1)
-    assert model.training
-
-
 @pytest.mark.parametrize("attack", [apgd, pgd, fixed(square, queries=60), fixed(noise)])
 def test_undefined_outputs_are_named_and_harm_no_neighbour(attack):
     """Far from the start the first two examples give NaN."""

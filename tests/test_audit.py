@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from norms import dual
-from vicinal import audit as audits
 from vicinal.audit import Case, audit, parts
+from vicinal.audit.case import InUnits
 from vicinal.cli import app
 from vicinal.losses import bernoulli, categorical, gaussian
 from vicinal.report import audited
@@ -24,9 +24,9 @@ def _short(monkeypatch):
         ("attacks.fab.STEPS", 20),
         ("attacks.fmn.STEPS", 20),
         ("attacks.square.QUERIES", 30),
-        ("robustness.masking.QUERIES", 30),
-        ("robustness.masking.NOISES", 5),
-        ("audit.RESAMPLES", 100),
+        ("robustness.signs.QUERIES", 30),
+        ("robustness.signs.NOISES", 5),
+        ("audit.outputs.RESAMPLES", 100),
     ):
         monkeypatch.setattr(f"vicinal.{name}", few)
 
@@ -91,7 +91,7 @@ def test_units_of_columns_are_those_of_a_standardised_table(tmp_path):
     plain = audit(case(full=False), tmp_path / "a", quiet)
     unit = torch.tensor([10.0, 0.1, 3.0])
     c = case(full=False)
-    raw = nn.Sequential(audits.InUnits(c.model, 1 / unit))
+    raw = nn.Sequential(InUnits(c.model, 1 / unit))
     wide = lambda pair: (pair[0] * unit, pair[1])
     moved = replace(
         c, model=raw, x=c.x * unit, held=wide(c.held), trained=wide(c.trained), unit=unit
@@ -161,9 +161,7 @@ def test_an_audit_that_was_stopped_goes_on(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         audit(case(), tmp_path / "again", stop)
     assert list((tmp_path / "again").glob("*.attack"))
-    monkeypatch.setattr("vicinal.audit._bound", None)  # must not be measured again
-    monkeypatch.setattr("vicinal.audit.minimal_distances", real := audits.minimal_distances)
-    assert real
+    monkeypatch.setattr("vicinal.audit.theory.bound", None)  # must not be measured again
     again = audit(case(), tmp_path / "again", stop)
     same = lambda r: {k: {i: v for i, v in p.items() if i != "accounts"} for k, p in r.items()}
     assert same(again) == same(whole)

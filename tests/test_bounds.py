@@ -10,8 +10,9 @@ from norms import NORMS, length
 from vicinal.laws import Beta, Fixed, Uniform
 from vicinal.losses import bernoulli, categorical, gaussian, poisson
 from vicinal.risk import vicinal_risk
-from vicinal.robustness.bound import adversarial_loss, mixup_bound
+from vicinal.robustness.bound import mixup_bound
 from vicinal.robustness.linear import linear_adversarial_loss, linear_bound
+from vicinal.robustness.second_order import adversarial_loss
 
 
 def relu_net(g, d):

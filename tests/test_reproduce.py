@@ -16,7 +16,7 @@ from vicinal.reproduce import approximation, bound, calibration, cosine, robustn
 from vicinal.reproduce.measured import Curve, Measured, Size, looked_at
 from vicinal.reproduce.networks import Diverged, lenet, linear, relu
 from vicinal.reproduce.sets import MOONS, exactly_centred, sized, two_classes
-from vicinal.robustness.bound import alignment
+from vicinal.robustness.alignment import alignment
 
 
 def series(name, drawing):

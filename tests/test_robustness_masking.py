@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from norms import NORMS
-from vicinal.losses import bernoulli, gaussian
+from vicinal.losses import bernoulli, categorical, gaussian
 from vicinal.robustness.masking import masking
 
 
 @pytest.fixture(autouse=True)
 def _fewer_queries(monkeypatch):
-    monkeypatch.setattr("vicinal.robustness.masking.QUERIES", 150)
+    monkeypatch.setattr("vicinal.robustness.signs.QUERIES", 150)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,41 @@ def test_success_that_falls_as_the_ball_grows_is_caught():
     )
     assert "rising" in failed(found)
     assert found.signs["rising"].measured["1 eps"] < found.signs["rising"].measured["0.25 eps"]
+
+
+ALWAYS = {  # the same prediction for all inputs, with slopes and without
+    "one logit": (bernoulli, lambda x: 5 + x.sum(1), torch.ones),
+    "no slope": (bernoulli, lambda x: 5 + 0 * x.sum(1), torch.ones),
+    "classes": (categorical, lambda x: torch.stack([3 + x[:, 0], x[:, 1]], 1), torch.zeros),
+    "values": (gaussian, lambda x: 2 + 0 * x.sum(1), lambda n: 2 + torch.linspace(-0.4, 0.4, n)),
+}
+
+
+@pytest.mark.parametrize(("family", "model", "label"), ALWAYS.values(), ids=ALWAYS)
+def test_a_model_that_predicts_the_same_everywhere_masks_nothing(family, model, label):
+    x = torch.rand(40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = label(40).double() if family is gaussian else label(40).long()
+    tolerance = 0.5 if family is gaussian else None
+    found = signs(model, x, y, family=family, tolerance=tolerance)
+    assert found.constant
+    assert not found.masked
+    assert failed(found) == {"constant"}
+    assert "robustness is meaningless" in found.verdict
+
+
+def test_examples_of_one_class_do_not_make_a_model_constant(trained):
+    """An honest model passes on them, and one that hides its gradients is still called masked."""
+    model, x, y = trained
+    one = (y == 1) & (model(x).argmax(1) == 1)
+    found = signs(model, x[one], y[one])
+    assert not found.constant
+    assert not found.masked, str(found)
+    found = signs(lambda x: (model(x) * 2).round() / 2, x[one], y[one])
+    assert not found.constant
+    assert found.masked
+    band = lambda x: 1.0 - 6.0 * ((x[:, 0] - 0.5).abs() < 0.02)  # wrong in a narrow band only
+    found = signs(band, x, torch.ones(len(x), dtype=torch.long), family=bernoulli)
+    assert not found.constant
 
 
 def test_one_logit_and_values():

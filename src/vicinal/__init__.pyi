@@ -115,7 +115,6 @@ from .robustness import AccuracyCurve as AccuracyCurve
 from .robustness import accuracy_curve as accuracy_curve
 from .robustness.bound import Condition as Condition
 from .robustness.bound import MixupBound as MixupBound
-from .robustness.bound import adversarial_loss as adversarial_loss
 from .robustness.bound import mixup_bound as mixup_bound
 from .robustness.distances import minimal_distances as minimal_distances
 from .robustness.distances import paired_accuracy as paired_accuracy
@@ -124,6 +123,7 @@ from .robustness.linear import linear_adversarial_loss as linear_adversarial_los
 from .robustness.linear import linear_bound as linear_bound
 from .robustness.masking import Masking as Masking
 from .robustness.masking import masking as masking
+from .robustness.second_order import adversarial_loss as adversarial_loss
 from .stream.expand import expand_stream as expand_stream
 from .stream.risk import risk_stream as risk_stream
 from .taylor import Expansion as Expansion

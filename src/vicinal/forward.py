@@ -1,12 +1,14 @@
 """Running someone's model without changing it: the one door through which we measure."""
 
 import math
+import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -79,9 +81,9 @@ class LogitsAt(nn.Module):
 def unchanged(model: Model) -> Iterator[Callable[[Tensor], Tensor]]:
     """The model as a function to logits, in eval mode; afterwards everything is as it was.
 
-    Restored, also after an error: the mode of every module, all buffers, torch's random
-    state. Parameter gradients are never written, because callers differentiate with
-    ``torch.autograd.grad``.
+    Restored, also after an error: the mode of every module, all buffers, the global random states
+    of torch, numpy and Python, from which a model may draw. Parameter gradients are never written,
+    because callers differentiate with ``torch.autograd.grad``.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [module.training for module in modules]
@@ -89,12 +91,15 @@ def unchanged(model: Model) -> Iterator[Callable[[Tensor], Tensor]]:
     devices = {b.device for module in modules for b in module.parameters(recurse=False)}
     cuda = [device for device in devices if device.type == "cuda"]
     refuse_batch_statistics(modules, eval_mode=True)
+    numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=cuda):
         try:
             for module in modules:
                 module.training = False
             yield lambda x: logits_of(model, x)
         finally:
+            random.setstate(numbers[0])
+            np.random.set_state(numbers[1])  # noqa: NPY002
             for module, mode in zip(modules, modes, strict=True):
                 module.training = mode
             with torch.no_grad():
@@ -150,18 +155,40 @@ def finite(value: float, what: str) -> float:
     return value
 
 
-def check_targets(f: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, family: Family) -> None:
+def check_counts(x: Tensor, y: Tensor) -> None:
+    """Refuse inputs and targets of different numbers of examples, or none.
+
+    Raises:
+        ValueError: then.
+    """
+    if not len(x) == len(y) >= 1:
+        raise ValueError(f"x and y must hold as many examples, at least 1, got {len(x)}, {len(y)}.")
+
+
+def check_targets(
+    f: Callable[[Tensor], Tensor],
+    x: Tensor,
+    y: Tensor,
+    family: Family,
+    outputs: Tensor | None = None,
+) -> None:
     """Check all targets against the outputs of one example, before a long computation.
+
+    Args:
+        f: the model.
+        x: inputs.
+        y: targets.
+        family: which targets and outputs fit.
+        outputs: those of the first examples, where they are known already.
 
     Raises:
         ValueError, TypeError: if counts, kinds or ranges do not fit.
     """
-    if not len(x) == len(y) >= 1:
-        raise ValueError(f"x and y must hold as many examples, at least 1, got {len(x)}, {len(y)}.")
+    check_counts(x, y)
     if not torch.isfinite(x).all():
         raise ValueError("the inputs are not finite: x holds NaN or infinity.")
     with torch.no_grad():
-        outputs = f(x[:PROBED])
+        outputs = f(x[:PROBED]) if outputs is None else outputs
         change = _change_alone(f, x[:PROBED], outputs)
     if not torch.isfinite(outputs).all():
         raise ValueError(
@@ -181,7 +208,11 @@ def check_targets(f: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, family: F
 def warn_of_probabilities(f: Callable[[Tensor], Tensor], x: Tensor, family: Family) -> None:
     """Warn where a model of several classes seems to end in a softmax."""
     with torch.no_grad():
-        outputs = f(x[:PROBED])
+        warn_of_probable(f(x[:PROBED]), family)
+
+
+def warn_of_probable(outputs: Tensor, family: Family) -> None:
+    """Warn where outputs of several classes seem to be probabilities."""
     if not family.scalar and len(outputs) > 1 and _looks_like_probabilities(outputs):
         frame, calls = sys._getframe(), 1  # up to the line that called this package
         while frame.f_back and frame.f_globals["__name__"].split(".")[0] in OURS:

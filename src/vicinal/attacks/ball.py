@@ -44,10 +44,10 @@ class Ball:
         the nearest one.
         """
         if self.norm == "linf":
-            return torch.clamp(z, *self._ends)
+            return torch.clamp(z, *self.ends)
         if self.norm == "l1":
             return self.onto(z, torch.full_like(z.flatten(1)[:, 0], self.eps))
-        delta = z - self.x if self._plain else torch.where(self.scale > 0, z - self.x, 0)
+        delta = z - self.x if self.plain else torch.where(self.scale > 0, z - self.x, 0)
         longest = max(self.eps, torch.finfo(z.dtype).tiny)
         z = self.x + delta * (self.eps / self._length(delta).clamp(min=longest))
         return torch.clamp(z, self.low, self.high)
@@ -56,7 +56,7 @@ class Ball:
         self, z: Float[Tensor, "n *rest"], radius: Float[Tensor, " n"]
     ) -> Float[Tensor, "n *rest"]:
         """In l1: the nearest point of the box within a radius of its own for each example."""
-        delta = self._scaled(z - self.x)
+        delta = self.scaled(z - self.x)
         length = shortened(delta.abs().flatten(1), self.room(self.x, delta), radius)
         moved = self.x + delta.sign() * length.reshape(z.shape) * self.scale
         return torch.clamp(moved, self.low, self.high)
@@ -66,7 +66,7 @@ class Ball:
     ) -> Float[Tensor, "n d"]:
         """How far each coordinate of z can go that way in the box, in the unit of the feature."""
         left = torch.where(way > 0, self.high - z, z - self.low).clamp(min=0)
-        if self._plain:
+        if self.plain:
             return left.flatten(1)
         return torch.where(self.scale > 0, left / self.scale.clamp(min=1e-30), 0).flatten(1)
 
@@ -79,21 +79,24 @@ class Ball:
         """
         if self.norm == "l1":
             return self.project(z + self._sparse(z, gradient, size))
-        uphill = self.uphill(gradient)
+        moved, linf = self.uphill(gradient), self.norm == "linf"
+        # in the same memory, as fresh memory is dear
         if isinstance(size, float):
-            return self.project(torch.add(z, uphill, alpha=size))
-        return self.project(torch.addcmul(z, uphill, size))
+            torch.add(z, moved, alpha=size, out=moved)
+        else:
+            torch.addcmul(z, moved, size, out=moved)
+        return torch.clamp(moved, *self.ends, out=moved) if linf else self.project(moved)
 
     def uphill(self, gradient: Float[Tensor, "n *rest"]) -> Float[Tensor, "n *rest"]:
         """The direction of length 1 in the norm of the ball along which the slope is largest."""
         if self.norm == "linf":
-            return gradient.sign() if self._plain else gradient.sign() * self.scale
+            return gradient.sign() if self.plain else gradient.sign() * self.scale
         # scaled first, so that gradients near the smallest float keep their direction
-        gradient = gradient if self._plain else gradient * self.scale
+        gradient = gradient if self.plain else gradient * self.scale
         peak = spread_out(gradient.abs().flatten(1).amax(1), gradient)
         scaled = gradient / peak.clamp(min=torch.finfo(gradient.dtype).tiny)
         unit = scaled / _norm(scaled).clamp(min=torch.finfo(gradient.dtype).tiny)
-        return unit if self._plain else unit * self.scale
+        return unit if self.plain else unit * self.scale
 
     def _sparse(self, z: Tensor, gradient: Tensor, size: Size) -> Tensor:
         gain, way = (gradient * self.scale).abs().flatten(1), gradient.sign()
@@ -119,7 +122,7 @@ class Ball:
         """‖(z - x)/scale‖; infinite where a fixed feature moved."""
         delta = z - self.x
         fixed = ((self.scale == 0) & (delta != 0)).flatten(1).any(1)
-        flat = self._scaled(delta).flatten(1)
+        flat = self.scaled(delta).flatten(1)
         return torch.where(fixed, torch.inf, lengths(flat, self.norm))
 
     def holds(self, z: Float[Tensor, "n *rest"]) -> Tensor:
@@ -133,21 +136,22 @@ class Ball:
         return near & inside & torch.isfinite(z).flatten(1).all(1)
 
     @cached_property
-    def _plain(self) -> bool:
+    def plain(self) -> bool:
         """Whether all features have the unit 1."""
         return self.scale.ndim == 0 and float(self.scale) == 1
 
     @cached_property
-    def _ends(self) -> tuple[Tensor, Tensor]:
+    def ends(self) -> tuple[Float[Tensor, "n *rest"], Float[Tensor, "n *rest"]]:
         """The lowest and the highest point in linf."""
         reach = self.eps * self.scale
         return torch.maximum(self.x - reach, self.low), torch.minimum(self.x + reach, self.high)
 
-    def _scaled(self, delta: Tensor) -> Tensor:
-        return delta if self._plain else delta / torch.where(self.scale > 0, self.scale, 1)
+    def scaled(self, delta: Float[Tensor, "n *rest"]) -> Float[Tensor, "n *rest"]:
+        """A difference of points in the units of the features; a fixed feature as it is."""
+        return delta if self.plain else delta / torch.where(self.scale > 0, self.scale, 1)
 
     def _length(self, delta: Tensor) -> Tensor:
-        return _norm(self._scaled(delta))
+        return _norm(self.scaled(delta))
 
 
 def ball(x: Float[Tensor, "n *rest"], eps: Size, norm: Norm, bounds: Bounds) -> Ball:
@@ -199,8 +203,9 @@ def space(
     )
     if not bool((low < high).all()):
         raise ValueError("bounds must be (low, high) with low below high everywhere.")
-    outside = int((~((x >= low) & (x <= high))).flatten(1).any(1).sum()) if len(x) else 0
-    if outside:
+    inside = (x >= low) & (x <= high)
+    if not bool(inside.all()):
+        outside = int((~inside).flatten(1).any(1).sum())
         raise ValueError(
             f"{outside} of {len(x)} examples leave the bounds (or hold NaN). bounds are in the "
             "units of x; pass the valid range of your inputs, or bounds=None if there is none."

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.attacks.ball import Ball, Bounds, Norm, space, spread_out
+from vicinal.attacks.ball import Ball, Bounds, Norm, lengths, space, spread_out
 from vicinal.attacks.door import Function, entered, slope
 from vicinal.attacks.goal import Goal, goal
 from vicinal.attacks.nearest import Nearest, keep, polish, start
@@ -133,18 +133,18 @@ def _towards(
 
 
 def _next(part: Ball, z: Tensor, margin: Tensor, gradient: Tensor) -> Tensor:
-    here = onto_plane(part, z, margin, gradient)
     offset = margin + (gradient * (part.x - z)).flatten(1).sum(1)  # the linearised margin at x
-    there = onto_plane(part, part.x, offset, gradient)
-    a, b = (_length(part, d) for d in (here, there))
+    # both projections at once, as each is many small steps
+    places, margins, slopes = (
+        torch.cat(v) for v in ((z, part.x), (margin, offset), (gradient,) * 2)
+    )
+    both = onto_plane(part, places, margins, slopes)
+    here, there = both.chunk(2)
+    a, b = lengths(part.scaled(both).flatten(1), part.norm).chunk(2)
     alpha = spread_out((a / (a + b).clamp(min=1e-30)).clamp(max=TOWARDS), z)
-    z = (1 - alpha) * (z + OVERSHOOT * here) + alpha * (part.x + OVERSHOOT * there)
-    z = torch.maximum(torch.minimum(z, part.high), part.low)
-    return torch.where(part.scale > 0, z, part.x)
-
-
-def _length(part: Ball, delta: Tensor) -> Tensor:
-    return part.distance(part.x + delta)
+    z = torch.lerp(z + OVERSHOOT * here, part.x + OVERSHOOT * there, alpha)
+    z = torch.clamp(z, part.low, part.high)
+    return z if part.plain else torch.where(part.scale > 0, z, part.x)
 
 
 def onto_plane(

@@ -50,7 +50,8 @@ class Goal:
     def broken(self, outputs: Tensor) -> Bool[Tensor, " n"]:
         """Misclassified, or further from y than the tolerance; never where not finite."""
         finite = torch.isfinite(outputs).reshape(len(outputs), -1).all(-1)
-        self.undefined[self.rows[~finite]] = True
+        if not finite.all():
+            self.undefined[self.rows[~finite]] = True
         if self.family.classifies:
             return finite & ~self.family.correct(outputs, self.y)
         if self.tolerance is None:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from vicinal.attacks import fab
 from vicinal.attacks.ball import Bounds, Norm, Size, ball
-from vicinal.attacks.door import DRAWS, check, is_random
+from vicinal.attacks.door import DRAWS, fit, opened
 from vicinal.attacks.ensemble import CLEAN, FIRST, HOLDS, Progress, Run, stages
 from vicinal.attacks.goal import goal, warn_of_undefined
 from vicinal.attacks.meter import Meter
 from vicinal.attacks.progress import State, recall
-from vicinal.forward import Model, check_family, check_targets, unchanged
+from vicinal.forward import Model, check_family
 from vicinal.losses import Family, categorical
 from vicinal.statistics import Interval, proportion
 
@@ -152,11 +152,8 @@ def worst_case(
     within, aim = ball(x, eps, norm, bounds), goal(family, y, tolerance)
     meter = Meter((passes or np.inf) * len(x), seconds or np.inf)
     second = model if twin is None else twin
-    with torch.no_grad(), unchanged(model) as raw, unchanged(second) as other:
-        if not len(x) == len(y) >= 1:
-            check_targets(raw, x, y, family)
-        random = is_random(raw, x)
-        f = check(raw, x, y, family, random=random)
+    with opened(model) as raw, opened(second) as other:
+        f, random = fit(raw, x, y, family)
         run = Run(f, within, aim, meter, stages(norm, None if twin is None else other))
         seed = 0 if rng is None else int(rng.integers(2**62))
         state = recall(resume, run.name(), run.probe(random), x, seed)

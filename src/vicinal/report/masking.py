@@ -9,6 +9,7 @@ from vicinal.report.numbers import NONE
 from vicinal.report.panels import Figure, Runs, Style, Table
 
 CHECKS = {
+    "constant": "Predictions are not the same everywhere",
     "one_step": "One step does not beat twenty",
     "more_steps": "More steps and restarts gain little",
     "noise": "Noise breaks nothing that gradients do not",

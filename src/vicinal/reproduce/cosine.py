@@ -13,7 +13,7 @@ from vicinal.mixing.mixup import Mixup
 from vicinal.reproduce.measured import Curve, Facts, Measured, Size, curves
 from vicinal.reproduce.networks import Shape, fit, lenet, linear, relu, seeded
 from vicinal.reproduce.sets import exactly_centred, sized, two_classes
-from vicinal.robustness.bound import alignment
+from vicinal.robustness.alignment import alignment
 
 NAME, DATA = "cosine", "digits"
 QUICK = Size(seeds=3, epochs=8, train=900, test=100)

@@ -11,21 +11,19 @@ with $2\kappa = E_{\tilde D}[1-\lambda]$. The bound rests on conditions that rea
 meet, so each is measured and none is assumed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.attacks.door import slope
-from vicinal.forward import Model, check_family, check_targets, unchanged
+from vicinal.attacks.door import narrow_weights, opened
+from vicinal.forward import Model, check_targets
 from vicinal.laws import Law
 from vicinal.losses import Family, bernoulli
+from vicinal.robustness.alignment import aligned
+from vicinal.robustness.second_order import logits_and_gradients, only_bernoulli, second_order
 from vicinal.taylor import expand
 
-BATCH = 1024
 CENTRED, HOMOGENEOUS = 1e-5, 1e-4  # relative deviations that count as none
 STRAIGHT = 1e-6  # |R3| / (|L_std| + R2) that counts as no curvature
 
@@ -105,48 +103,6 @@ class MixupBound:
         return float((self.radii.to(found)[use] * self.features**0.5 / found).median())
 
 
-@dataclass(frozen=True)
-class Alignment:
-    """How inputs and gradients are aligned, and the radii that follow.
-
-    Attributes:
-        cosines: R_i, |cos(∇f(x_i), x_i)| of each example; 0 where a gradient vanishes.
-        radii: ε_i of each example; its l2 radius in the units of x is ε_i √d.
-        c_x: min ‖x_i‖ / √d.
-    """
-
-    cosines: Float[Tensor, " n"]
-    radii: Float[Tensor, " n"]
-    c_x: float
-
-
-def alignment(model: Model, x: Float[Tensor, "n *rest"], law: Law) -> Alignment:
-    """R_i and ε_i of a model with one logit, without the bound that they belong to.
-
-    Args:
-        model: maps x to one logit; measured in eval mode and left as it was.
-        x: inputs, as the theorem wants them: centred.
-        law: the law of λ.
-
-    Example:
-        >>> from vicinal.laws import Uniform
-        >>> x = torch.tensor([[3.0, 4.0], [4.0, -3.0]])
-        >>> alignment(lambda x: x[:, 0], x, Uniform()).cosines
-        tensor([0.6000, 0.8000], dtype=torch.float64)
-    """
-    with torch.no_grad(), unchanged(model) as f:
-        _, gradient = logits_and_gradients(f, x)
-    return _aligned(x.flatten(1).double(), gradient, law)
-
-
-def _aligned(flat: Float[Tensor, "n d"], gradient: Float[Tensor, "n d"], law: Law) -> Alignment:
-    norms = flat.norm(dim=1)
-    lengths = norms * gradient.norm(dim=1)
-    cosines = (gradient * flat).sum(1).abs() / lengths.clamp(min=1e-300)
-    c_x = float(norms.min()) / flat.shape[1] ** 0.5
-    return Alignment(cosines, cosines * (c_x * 2 * law.spread), c_x)
-
-
 def mixup_bound(
     model: Model,
     x: Float[Tensor, "n *rest"],
@@ -175,6 +131,7 @@ def mixup_bound(
 
     Raises:
         ValueError: for other families, or targets that do not fit.
+        TypeError: for a model with weights of 16 bits.
 
     Source:
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, theorem 3.1 and
@@ -187,16 +144,21 @@ def mixup_bound(
         >>> bound.guaranteed, bound.holds, round(bound.epsilon_mix, 3)
         (True, True, 0.333)
     """
-    _only_bernoulli(family)
-    with torch.no_grad(), unchanged(model) as f:
+    only_bernoulli(family)
+    if (narrow := narrow_weights(model)) is not None:
+        raise TypeError(
+            f"the bound needs second derivatives, which weights of {narrow} round away. Pass "
+            "model.float(), a copy if the model must stay as it is."
+        )
+    with opened(model) as f:
         check_targets(f, x, y, family)
         logits, gradient = logits_and_gradients(f, x)
     flat, label = x.flatten(1).double(), y.reshape(len(x)).double()
     expansion = expand(model, x, y, law, family)
-    aligned, features = _aligned(flat, gradient, law), flat.shape[1]
-    radii, c_x = aligned.radii, aligned.c_x
+    lined, features = aligned(flat, gradient, law), flat.shape[1]
+    radii, c_x = lined.radii, lined.c_x
     inner = (gradient * flat).sum(1)
-    second = _second_order(logits, label, gradient.norm(dim=1))
+    second = second_order(logits, label, gradient.norm(dim=1))
     scale = float(flat.square().sum(1).mean().sqrt())
     deviation = (logits - inner).abs().max() / logits.abs().max().clamp(min=1e-300)
     bend = abs(expansion.r3) / max(abs(expansion.loss) + abs(expansion.r2), 1e-300)
@@ -215,7 +177,7 @@ def mixup_bound(
     }
     return MixupBound(
         conditions,
-        aligned.cosines,
+        lined.cosines,
         radii,
         float(radii.min()),
         c_x,
@@ -226,85 +188,5 @@ def mixup_bound(
     )
 
 
-def adversarial_loss(
-    model: Model,
-    x: Float[Tensor, "n *rest"],
-    y: Shaped[Tensor, "n *k"],
-    radius: float | Tensor,
-    family: Family = bernoulli,
-) -> Float[Tensor, " n"]:
-    """The adversarial loss of each example to second order, in an l2 ball of this radius.
-
-    l + η |p - y| ‖∇f‖ + ½ η² A'' ‖∇f‖², the curvature of f itself left out.
-
-    Args:
-        model: maps x to one logit; measured in eval mode and left as it was.
-        x: inputs.
-        y: labels 0 and 1, or probabilities.
-        radius: η in the units of x, one number or one for each example.
-        family: bernoulli.
-
-    Returns:
-        Shape (n,), in nats, float64.
-
-    Raises:
-        ValueError: for a negative radius, other families, targets that do not fit.
-
-    Source:
-        Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, section 3.1.
-    """
-    _only_bernoulli(family)
-    with torch.no_grad(), unchanged(model) as f:
-        check_targets(f, x, y, family)
-        logits, gradient = logits_and_gradients(f, x)
-    second = _second_order(logits, y.reshape(len(x)).double(), gradient.norm(dim=1))
-    return second(checked_radii(radius, x))
-
-
 def _condition(measured: float, most: float, required: str) -> Condition:
     return Condition(measured <= most, measured, f"{required} (to {most:g})" if most else required)
-
-
-def _second_order(
-    logits: Tensor, label: Tensor, lengths: Tensor
-) -> Callable[[Tensor], Float[Tensor, " n"]]:
-    loss = bernoulli(logits, label)
-    first = bernoulli.residual(logits, label).abs() * lengths
-    second = bernoulli.quadratic(logits, lengths)
-    return lambda radius: loss + radius * first + radius**2 / 2 * second
-
-
-def logits_and_gradients(
-    f: Callable[[Tensor], Tensor], x: Tensor
-) -> tuple[Float[Tensor, " n"], Float[Tensor, "n d"]]:
-    """One logit and its gradient for each example, in float64."""
-    logit = lambda outputs: outputs.reshape(len(outputs))  # noqa: E731
-    parts = (x[start : start + BATCH] for start in range(0, len(x), BATCH))
-    found = [slope(f, part, logit) for part in parts]
-    logits = torch.cat([value for _, value, _ in found]).double()
-    return logits, torch.cat([gradient.flatten(1) for _, _, gradient in found]).double()
-
-
-def checked_radii(radius: float | Tensor, x: Tensor) -> Tensor:
-    """Radii in float64, one or one per example.
-
-    Raises:
-        ValueError: if one is negative or not finite, or there are too many.
-    """
-    eta = torch.as_tensor(radius, dtype=torch.float64, device=x.device)
-    if eta.ndim and eta.shape != (len(x),):
-        raise ValueError(f"radius must be a number or one for each of {len(x)} examples.")
-    if not bool(((eta >= 0) & torch.isfinite(eta)).all()):
-        raise ValueError(
-            f"radius must be 0 or more, in the units of x, got {np.asarray(eta.cpu())}."
-        )
-    return eta
-
-
-def _only_bernoulli(family: Family) -> None:
-    check_family(family)
-    if family is not bernoulli:
-        raise ValueError(
-            f"the bound is proved for the Bernoulli loss of one logit only, got {family.name}. "
-            "For linear models of any family see vicinal.linear_bound."
-        )

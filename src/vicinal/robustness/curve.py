@@ -6,14 +6,14 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vicinal.attacks.ball import Bounds, Norm
+from vicinal.attacks.door import opened
 from vicinal.attacks.fgsm import fgsm
 from vicinal.attacks.pgd import pgd
-from vicinal.forward import Model, check_targets, unchanged
+from vicinal.forward import Model, check_targets
 from vicinal.losses import Family, categorical
 from vicinal.statistics import proportion
 
@@ -88,7 +88,7 @@ def accuracy_curve(
     perturb: Callable[..., Tensor] = (
         fgsm if attack == "fgsm" else partial(pgd, steps=steps, rng=rng)
     )
-    with torch.no_grad(), unchanged(model) as f:
+    with opened(model) as f:
         check_targets(f, x, y, family)
         robust = family.correct(f(x), y)
         points = []

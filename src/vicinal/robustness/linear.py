@@ -12,11 +12,13 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vicinal.attacks.ball import DUAL, Norm, lengths
-from vicinal.forward import Model, check_family, check_targets, unchanged
+from vicinal.attacks.door import opened
+from vicinal.forward import Model, check_family, check_targets
 from vicinal.laws import Law
 from vicinal.losses import Family, bernoulli, categorical
 from vicinal.pairs.linear import is_affine
-from vicinal.robustness.bound import CENTRED, HOMOGENEOUS, checked_radii, logits_and_gradients
+from vicinal.robustness.bound import CENTRED, HOMOGENEOUS
+from vicinal.robustness.second_order import checked_radii, logits_and_gradients
 
 
 def linear_adversarial_loss(
@@ -62,7 +64,7 @@ def linear_adversarial_loss(
     if norm not in DUAL:
         raise ValueError(f"norm must be one of {', '.join(DUAL)}, got {norm!r}.")
     eta = checked_radii(radius, x)
-    with torch.no_grad(), unchanged(model) as f:
+    with opened(model) as f:
         check_targets(f, x, y, family)
         _only_affine(f, x)
         logits, gradient = logits_and_gradients(f, x)
@@ -115,7 +117,7 @@ def linear_bound(
     """
     check_family(family)
     kept = 1 - 2 * law.spread
-    with torch.no_grad(), unchanged(model) as f:
+    with opened(model) as f:
         check_targets(f, x, y, family)
         _only_affine(f, x)
         centre = x.double().mean(0).to(x.dtype)
