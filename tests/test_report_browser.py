@@ -49,6 +49,9 @@ def test_page_is_drawn_without_errors_requests_or_overflow(browser, written, wid
     assert len(drawn) > 20
     assert all(drawn), drawn
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    labels = page.locator("figure[data-name$=decomposition] .role-axis-label text:visible")
+    shown = [e.text_content() for e in labels.all() if e.get_attribute("opacity") != "0"]
+    assert {"R1", "R2", "R3", "remainder"} <= set(shown)  # none left out where room is scarce
     drawn_with = page.evaluate(COLOURS)
     assert len(drawn_with) > 2
     assert not {"#000", "black", "#888", "#333"} & set(drawn_with)  # unreadable in light or dark
@@ -142,6 +145,16 @@ def test_printed_page_is_black_on_white_and_has_no_controls(browser, written):
         assert page.locator(control).first.is_hidden(), control
     assert page.locator(".plot svg").first.is_visible()
     assert page.pdf().startswith(b"%PDF-")
+    page.close()
+
+
+def test_printed_tables_fit_the_paper(browser, tmp_path):
+    methods = ["erm", *(f"mixup(alpha={k}.25)" for k in range(1, 8))]
+    written = tmp_path / "report.html"
+    written.write_text(render([record(m, s, 0.9 + s / 99) for m in methods for s in range(3)]))
+    page = opened(browser, written, width=718)  # of A4 without its margins
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") == 718  # so nothing is shrunk
     page.close()
 
 
