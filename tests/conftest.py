@@ -31,7 +31,8 @@ def browser():
     """Headless Chromium; a machine without it skips, CI never does."""
     if not CHROMIUM.exists() and not os.environ.get("CI"):
         pytest.skip(f"{CHROMIUM} is not installed")
-    api = pytest.importorskip("playwright.sync_api")
+    from pages import playwright as api
+
     with api.sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]

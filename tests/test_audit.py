@@ -252,3 +252,21 @@ def test_bad_input(options, rule, weights, tmp_path, capsys, unchecked):
     assert run("audit", *weights, *options, "--out", str(tmp_path / "out")) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert rule in said
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (1280, "light")])
+def test_page_is_drawn_accessible_and_asks_nothing(browser, tmp_path, width, scheme):
+    from pages import markers, opened, violations  # where there is no browser, only this skips
+
+    audited_case = case()
+    record = with_settings(audited_case, audit(audited_case, tmp_path / "parts", quiet))
+    out = tmp_path / "audit.html"
+    out.write_text(audited.page(record, command="vicinal audit m"))
+    page = opened(browser, out, width, scheme)
+    assert (page.said, page.asked) == ([], [out.as_uri()])
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    drawn = markers(page)
+    assert len(drawn) >= 8
+    assert all(drawn), drawn
+    assert violations(page) == []
+    page.close()

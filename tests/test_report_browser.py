@@ -7,11 +7,10 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from pages import markers, opened, playwright, violations
 from runs import EVIL, failed, record, three_seeds
 from vicinal.report import compare, render
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-playwright = pytest.importorskip("playwright.sync_api")
 COLOURS = """() => [...new Set(
     [...document.querySelectorAll(".plot svg [stroke], .plot svg [fill]")]
     .filter((e) => !e.closest(".background, .foreground"))
@@ -28,24 +27,12 @@ def written(tmp_path_factory):
     return out
 
 
-def opened(browser, written, width=1280, scheme="light"):
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    page.said, page.asked = [], []
-    page.on("console", lambda message: page.said.append(message.text))
-    page.on("pageerror", lambda error: page.said.append(str(error)))
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.goto(written.as_uri())
-    page.wait_for_selector("html[data-figures=drawn]", timeout=30_000)
-    return page
-
-
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_page_is_drawn_without_errors_requests_or_overflow(browser, written, width, scheme):
     page = opened(browser, written, width, scheme)
     assert (page.said, page.asked) == ([], [written.as_uri()])
-    marks = "plots => plots.map(p => p.querySelectorAll('.mark-symbol path').length)"
-    drawn = page.eval_on_selector_all(".plot", marks)
+    drawn = markers(page)
     assert len(drawn) > 20
     assert all(drawn), drawn
     assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -62,15 +49,7 @@ def test_page_is_drawn_without_errors_requests_or_overflow(browser, written, wid
 def test_page_is_accessible(browser, written, scheme):
     """The rules of axe-core for WCAG 2.1 A and AA, with everything unfolded."""
     page = opened(browser, written, scheme=scheme)
-    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
-    found = axe.Axe().run(page, options=rules)
-    told = [
-        (v["id"], node["html"][:120], node["failureSummary"][:300])
-        for v in found.response["violations"]
-        for node in v["nodes"][:2]
-    ]
-    assert told == []
+    assert violations(page) == []
     page.close()
 
 
@@ -78,13 +57,13 @@ def test_methods_are_hidden_and_shown_by_keyboard(browser, written):
     page = opened(browser, written)
     figure = page.locator("figure", has=page.locator("button[data-method]")).first
     button = figure.locator("button[data-method]").nth(1)
-    markers = figure.locator(".mark-symbol path")
-    before = markers.count()
+    marks = figure.locator(".mark-symbol path")
+    before = marks.count()
     button.focus()
     page.keyboard.press("Enter")
-    playwright.expect(markers).to_have_count(before * 2 // 3)
+    playwright.expect(marks).to_have_count(before * 2 // 3)
     page.keyboard.press("Enter")
-    playwright.expect(markers).to_have_count(before)
+    playwright.expect(marks).to_have_count(before)
     page.close()
 
 

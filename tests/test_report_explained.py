@@ -110,24 +110,15 @@ def test_nothing_that_is_told_becomes_markup():
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_page_is_drawn_accessible_and_asks_nothing(browser, tmp_path, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    from pages import markers, opened, violations  # where there is no browser, only this skips
+
     out = tmp_path / "page.html"
     row = np.random.default_rng(0).random((1, 8, 8))
     curve = [point(a, 0.5 + 0.2 * a, error=0.01) for a in (0.2, 1.0, 4.0)]
     out.write_text(explained.page(record(*curve), examples(row, bounds=(0, 1)), command="c"))
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    said, asked = [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(out.as_uri())
-    page.wait_for_selector("html[data-figures=drawn]", timeout=30_000)
-    assert (said, asked) == ([], [out.as_uri()])
+    page = opened(browser, out, width, scheme)
+    assert (page.said, page.asked) == ([], [out.as_uri()])
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    marks = "plots => plots.map(p => p.querySelectorAll('.mark-symbol path').length)"
-    assert page.eval_on_selector_all(".plot", marks) == [9, 9, 3]
-    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
-    found = axe.Axe().run(page, options=rules).response["violations"]
-    assert [(v["id"], v["nodes"][0]["html"][:120]) for v in found] == []
+    assert markers(page) == [9, 9, 3]
+    assert violations(page) == []
     page.close()

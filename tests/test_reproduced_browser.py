@@ -2,12 +2,9 @@
 
 import pytest
 
+from pages import markers, opened, playwright, violations
 from reproductions import NAMES, reproduced
-from test_report_browser import axe, opened
 from vicinal.report.reproduced import page
-
-playwright = pytest.importorskip("playwright.sync_api")
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
 
 
 @pytest.fixture(scope="module")
@@ -26,23 +23,19 @@ def test_pages_are_drawn_without_errors_requests_or_overflow(browser, pages, nam
     seen = opened(browser, path, 320, "dark")
     assert (seen.said, seen.asked) == ([], [path.as_uri()])
     assert seen.evaluate("document.documentElement.scrollWidth") == 320
-    marks = "plots => plots.map(p => p.querySelectorAll('.mark-symbol path').length)"
-    drawn = seen.eval_on_selector_all(".plot", marks)
+    drawn = markers(seen)
     assert all(drawn), drawn
     assert bool(drawn) == (name != "index")
     assert seen.locator("figure:has(details.words-used)").count() == seen.locator("figure").count()
-    if name == "robustness":  # tables are alike, and axe looks at every cell
-        seen.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    found = axe.Axe().run(seen, options=RULES).response["violations"]
-    told = [(v["id"], n["html"][:120], n["failureSummary"]) for v in found for n in v["nodes"][:2]]
-    assert told == []
+    # tables are alike, and axe looks at every cell
+    assert violations(seen, unfolded=name == "robustness") == []
     seen.close()
 
 
 def test_series_are_hidden_by_their_buttons(browser, pages):
     seen = opened(browser, pages / "bound.html")
-    markers = seen.locator("figure .mark-symbol path")
-    before = markers.count()
+    marks = seen.locator("figure .mark-symbol path")
+    before = marks.count()
     seen.locator("button[data-method]").first.click()
-    playwright.expect(markers).to_have_count(before * 3 // 4)
+    playwright.expect(marks).to_have_count(before * 3 // 4)
     seen.close()
