@@ -26,6 +26,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"study", "reproduce"},
     {"search"},
     {"report"},
+    {"trackers"},
     {"cli"},
 ]
 NO_TORCH = {"laws", "randomness", "statistics", "store", "locks", "report", "cli"}

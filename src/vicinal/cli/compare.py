@@ -13,6 +13,7 @@ from vicinal.cli.errors import FAILED_RUN, INTERRUPTED, refuse
 from vicinal.cli.methods import parse_methods
 from vicinal.cli.progress import starting, working
 
+Tracker = Literal["mlflow", "tensorboard", "wandb"]
 EITHER = "processes share every batch; jobs and executors do runs side by side: choose one of them."
 
 
@@ -40,6 +41,7 @@ def compare(
     precision: Literal["float32", "bfloat16"] = "float32",
     jobs: int | None = None,
     executor: str = "loky",
+    track: Annotated[tuple[Tracker, ...], Parameter(consume_multiple=True)] = (),
     out: Path = Path(),
 ) -> int:
     """Train methods over paired seeds, explain and measure them, write runs/ and report.html.
@@ -80,6 +82,8 @@ def compare(
             default one, or what the cluster takes.
         executor: loky (processes on this machine), dask:tcp://HOST:8786, ray (the cluster that this
             machine is part of), ray:HOST:PORT, or slurm. Machines must share the folder.
+        track: Trackers to tell of the finished runs, offline, in folders of their names: mlflow,
+            tensorboard, wandb.
         out: Folder for runs/ and report.html.
     """
     given = dict(locals())
@@ -95,12 +99,15 @@ def compare(
         from vicinal.measurement import MEASURES
         from vicinal.processes import join
         from vicinal.runs import dismiss, follow
+        from vicinal.trackers import installed, tell
     place = join()
     if place.rank > 0:
         follow()
         return 0
     try:
         check(executor, jobs)
+        for tracker in track:
+            installed(tracker)
         if place.processes > 1 and (executor, jobs or 1) != ("loky", 1):
             raise ValueError(EITHER)
         plan = study.plan(
@@ -128,10 +135,12 @@ def compare(
     with working(f"{len(plan.runs)} runs", work, shared=place.processes > 1) as (advance, say):
         records = study.execute(plan, executor=executor, jobs=jobs, advance=advance, say=say)
     dismiss()
-    return _tell(records, out)
+    for tracker in track:
+        tell(records, tracker, out)
+    return _report(records, out)
 
 
-def _tell(records: list[dict[str, Any]], out: Path) -> int:
+def _report(records: list[dict[str, Any]], out: Path) -> int:
     """Write the report, print the table; the exit status."""
     from vicinal import store
     from vicinal.report import comparison, page, terminal  # slow to import, needed only now
