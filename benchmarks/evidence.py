@@ -13,6 +13,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from vicinal import store
 from vicinal.report.comparison import Cell, Group, Record, compare
 from vicinal.report.findings import sentences
+from vicinal.report.headline import headline
 from vicinal.report.numbers import NONE, differences, spread
 from vicinal.report.rows import main_metrics
 
@@ -33,14 +35,18 @@ ANYWHERE = (
     *MIXUPS, "manifoldmixup", "regmixup", "noisyfeaturemixup", "kmixup", "dirichletmixup",
     "mixupe", "mit", "expanded",
 )  # fmt: skip
-CUTTING = (
-    "cutmix", "mixup_or_cutmix", "resizemix", "saliencymix", "fmix", "gridmix", "smoothmix",
-    "hmix", "gmix",
+CLASSES = (*ANYWHERE, "remix", "label_smoothing")
+IMAGES = (
+    *CLASSES, "cutmix", "mixup_or_cutmix", "resizemix", "saliencymix", "puzzlemix", "fmix",
+    "gridmix", "smoothmix", "hmix", "gmix",
 )  # fmt: skip
 
 CMIXUP = "cmixup(bandwidth=0.3, alpha=2)"
 FEW = (*MIXUPS, "manifoldmixup", "regmixup", "cutmix", "mixup_or_cutmix")
 FILES = "idx:fashion-mnist"  # as `fashion` writes them
+
+MANY = 5  # methods, of which not each is told in words
+BY_METHOD = ("Test ", "NLL", "ECE", "Gap", "Coverage", "Accuracy under", "RMSE under")
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,10 @@ class Study:
 STUDIES = (
     Study("diabetes", "diabetes", (*ANYWHERE, "cmixup"), 10, 20),
     Study("diabetes-long", "diabetes", (*ANYWHERE, "cmixup"), 5, 100),
-    Study("breast-cancer", "breast_cancer", (*ANYWHERE, "remix"), 5, 100),
+    Study("breast-cancer", "breast_cancer", CLASSES, 5, 100),
     Study("breast-cancer-strong", "breast_cancer", MIXUPS, 5, 100, attacks="full"),
-    Study("digits-200", "digits", (*ANYWHERE, "remix", *CUTTING), 5, 100, 200),
-    Study("digits", "digits", (*ANYWHERE, "remix", *CUTTING), 5, 30),
+    Study("digits-200", "digits", IMAGES, 5, 100, 200),
+    Study("digits", "digits", IMAGES, 5, 30),
     Study("fashion-2k", FILES, FEW, 5, 20, 2_000, "mlp"),
     Study("fashion-12k", FILES, FEW, 5, 10, 12_000, "mlp"),
     Study("fashion-2k-cnn", FILES, (*MIXUPS, "cutmix"), 5, 13, 2_000),
@@ -140,6 +146,7 @@ def summary(study: Study, group: Group, records: list[Record]) -> dict[str, Any]
             method: {m.key: _cell(group.cell(method, m.key)) for m in metrics}
             for method in group.methods
         },
+        "headline": [list(pair) for pair in headline(group)],
         "verdict": [[sentence.topic, sentence.text] for sentence in sentences(group)],
     }
 
@@ -202,6 +209,13 @@ def columns(kept: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def verdict(kept: dict[str, Any]) -> list[list[str]]:
+    """What was found, in words; where methods are many they are counted, and the table has them."""
+    if len(kept["methods"]) <= MANY:
+        return kept["verdict"]
+    return kept["headline"] + [s for s in kept["verdict"] if not s[0].startswith(BY_METHOD)]
+
+
 def report(kept: dict[str, Any]) -> str:
     """All methods of one study, as Markdown."""
     chosen, base = columns(kept), kept["baseline"]
@@ -213,7 +227,7 @@ def report(kept: dict[str, Any]) -> str:
         f"{len(kept['seeds'])} seeds; vicinal {kept['configuration']['version']}, "
         f"torch {kept['environment']['torch']}.\n"
     )
-    lines += [f"- **{topic}:** {text}" for topic, text in kept["verdict"]]
+    lines += [f"- **{topic}:** {text.rstrip('.')}." for topic, text in verdict(kept)]
     lines.append("\n| method | " + " | ".join(chosen) + " |")
     lines.append("|---" * (1 + len(chosen)) + "|")
     lines.append(_line(f"{base}, itself", [level(kept, base, key) for key in chosen.values()]))
@@ -242,6 +256,20 @@ def table() -> str:
         kept = load(name)
         lines += _rows(kept, (*MIXUPS[1:], CMIXUP), ("rmse", attacked(kept)))
     return "\n".join(lines)
+
+
+def counts() -> dict[str, Counter[tuple[str, str, str]]]:
+    """How often mixup was better, worse or not shown: by metric, study, method and word."""
+    found: dict[str, Counter[tuple[str, str, str]]] = {}
+    for study in STUDIES:
+        if study.attacks is None and study.data != "diabetes":
+            kept = load(study.name)
+            for key in ("accuracy", "ece_before", "ece_after", "nll_after", attacked(kept)):
+                for method in MIXUPS[1:]:
+                    word = written(kept, method, key).rpartition("**")[0].rpartition("**")[2]
+                    place = study.name, method, word or "not shown"
+                    found.setdefault(key.partition("/")[0], Counter())[place] += 1
+    return found
 
 
 def _rows(kept: dict[str, Any], methods: tuple[str, ...], keys: tuple[str, ...]) -> list[str]:
