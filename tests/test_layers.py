@@ -1,7 +1,11 @@
 """Which module may import which. A new file or a new arrow is a decision: edit LAYERS."""
 
 import ast
+import shutil
+import subprocess
 from pathlib import Path
+
+import pytest
 
 import vicinal
 
@@ -18,7 +22,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"explanation", "recorder", "stream"},
     {"robustness", "generalization", "estimators"},
     {"models", "data"},
-    {"model_files", "hardest", "attacked"},
+    {"model_files", "hardest", "attacked", "resume"},
     {"training"},
     {"measurement", "audit"},
     {"runs"},
@@ -70,3 +74,12 @@ def test_what_help_and_report_need_is_free_of_torch():
         if name in NO_TORCH:
             for target in imports(path, at_top_level=True):
                 assert target.split(".")[0] != "torch", f"{path} imports torch"
+
+
+def test_nothing_of_the_package_is_ignored_by_git():
+    """What git ignores is neither checked nor part of a built package."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("no clone")
+    command = ["git", "-C", str(root), "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == ""

@@ -24,7 +24,7 @@ from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.mixup import Mixup
 from vicinal.randomness import generator
 from vicinal.recorder import Recorder, decompose
-from vicinal.training import Row
+from vicinal.resume import Row
 
 # One law for all methods, so that what is explained can be compared: λ uniform.
 LAW = Beta(1)

@@ -21,7 +21,8 @@ from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.model_files import build_model
 from vicinal.processes import agreed, leave, place, spread
-from vicinal.training import Member, Precision, Schedule, Trained, train
+from vicinal.resume import Trained
+from vicinal.training import Member, Precision, Schedule, train
 
 Strategies = Mapping[str, Strategy | During | None]
 """Strategies by the name of the method."""

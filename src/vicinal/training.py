@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,16 +13,13 @@ from accelerate.utils import convert_to_fp32
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from vicinal import checkpoints
 from vicinal.losses import Family
 from vicinal.mixing.choice import During, strategy_at
 from vicinal.mixing.draw import Strategy
-from vicinal.processes import add_up, agreed, place, spread
+from vicinal.processes import add_up, place, spread
 from vicinal.randomness import draw_generator, generator
+from vicinal.resume import Position, Row, Trained, resume, save
 from vicinal.stack import State, objectives, stacked
-
-Row = dict[str, float]
-"""What is known after one epoch, by name."""
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -78,30 +75,6 @@ class Member:
     evaluate: Callable[[int], Row]
 
 
-@dataclass
-class Trained:
-    """What became of a member.
-
-    Attributes:
-        history: one row per epoch: "epoch" from 1, "objective" (mean loss as trained), and what
-            `evaluate` gave.
-        failed: the epoch in which its loss stopped being a number, where `history` ends.
-    """
-
-    history: list[Row]
-    failed: int | None = None
-
-
-@dataclass
-class _Position:
-    """Where a training is: the epoch and step to come, and the losses of this epoch so far."""
-
-    epoch: int
-    step: int
-    totals: Float[Tensor, " members"]
-    trained: list[Trained]
-
-
 def train(
     members: Sequence[Member],
     family: Family,
@@ -140,7 +113,8 @@ def train(
         weight_decay=schedule.weight_decay,
         fused=True,
     )
-    at = _resume(checkpoint, members, state, optimiser)
+    names = [member.name for member in members]
+    at = resume(checkpoint, names, state, optimiser)
     for _ in range(at.epoch):
         progress()
     steps = math.ceil(len(members[0].x) / schedule.batch_size)
@@ -161,11 +135,11 @@ def train(
                 optimiser.step()
                 at.step = step + 1
                 if time.monotonic() - saved >= every:
-                    _save(checkpoint, members, state, optimiser, at)
+                    save(checkpoint, names, state, optimiser, at)
                     saved = time.monotonic()
             _end_epoch(members, at)
             progress()
-    _save(checkpoint, members, state, optimiser, at)
+    save(checkpoint, names, state, optimiser, at)
     return at.trained
 
 
@@ -173,7 +147,7 @@ def _gradients(
     members: Sequence[Member],
     state: State,
     rows: Sequence[Int[Tensor, " n"]],
-    at: _Position,
+    at: Position,
     family: Family,
     schedule: Schedule,
 ) -> Float[Tensor, " members"]:
@@ -209,7 +183,7 @@ def _losses(
     members: Sequence[Member],
     state: State,
     rows: Sequence[Int[Tensor, " n"]],
-    at: _Position,
+    at: Position,
     part: int,
     family: Family,
     schedule: Schedule,
@@ -252,7 +226,7 @@ class _Buffers:
             value.copy_(total if value.is_floating_point() else total.round())
 
 
-def _end_epoch(members: Sequence[Member], at: _Position) -> None:
+def _end_epoch(members: Sequence[Member], at: Position) -> None:
     """Evaluate the members whose loss is a number, and start the next epoch."""
     at.epoch, at.step = at.epoch + 1, 0
     going: list[tuple[Member, Trained, float]] = []
@@ -265,57 +239,6 @@ def _end_epoch(members: Sequence[Member], at: _Position) -> None:
     for (_, trained, mean), row in zip(going, rows, strict=True):
         trained.history.append({"epoch": at.epoch, "objective": mean} | row)
     at.totals = torch.zeros_like(at.totals)
-
-
-def _save(
-    path: Path,
-    members: Sequence[Member],
-    state: State,
-    optimiser: torch.optim.Optimizer,
-    at: _Position,
-) -> None:
-    if place().rank > 0:  # all processes hold the same
-        return
-    checkpoints.save(
-        path,
-        {
-            "members": [member.name for member in members],
-            "epoch": at.epoch,
-            "step": at.step,
-            "totals": at.totals,
-            "trained": [asdict(trained) for trained in at.trained],
-            "state": {name: value.detach() for name, value in state.items()},
-            "optimiser": optimiser.state_dict(),
-        },
-    )
-
-
-def _resume(
-    path: Path, members: Sequence[Member], state: State, optimiser: torch.optim.Optimizer
-) -> _Position:
-    """Go where the checkpoint is; one that cannot be used is set aside and leaves no trace."""
-    found = agreed(checkpoints.load(path) if place().rank == 0 else None)
-    start = _Position(0, 0, torch.zeros(len(members), dtype=torch.float64), [])
-    start.trained = [Trained([]) for _ in members]
-    if found is None:
-        return start
-    try:
-        if found["members"] != [member.name for member in members]:
-            raise ValueError
-        trained = [Trained(**each) for each in found["trained"]]
-        at = _Position(found["epoch"], found["step"], found["totals"], trained)
-        saved = [found["state"][name] for name in state]
-        if any(a.shape != b.shape for a, b in zip(saved, state.values(), strict=True)):
-            raise ValueError
-        optimiser.load_state_dict(found["optimiser"])
-    except Exception as error:  # anything may be missing, or of another kind
-        if place().rank == 0:
-            checkpoints.refuse(path, type(error).__name__)
-        return start
-    with torch.no_grad():
-        for old, value in zip(saved, state.values(), strict=True):
-            value.copy_(old)
-    return at
 
 
 def _order(member: Member, epoch: int) -> Int[Tensor, " n"]:

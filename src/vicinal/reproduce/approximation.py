@@ -18,9 +18,9 @@ from vicinal.mixing.mixup import Mixup
 from vicinal.reproduce.measured import Curve, Facts, Measured, Size, curves, looked_at
 from vicinal.reproduce.networks import fit, linear, relu, seeded
 from vicinal.reproduce.sets import MOONS, cubic, moons
+from vicinal.resume import Row
 from vicinal.risk import vicinal_risk
 from vicinal.taylor import expand
-from vicinal.training import Row
 
 NAME, DATA = "approximation", MOONS
 QUICK = Size(seeds=3, epochs=60, train=40, test=200, looks=5)

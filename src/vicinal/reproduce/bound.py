@@ -15,9 +15,9 @@ from vicinal.randomness import generator
 from vicinal.reproduce.measured import Curve, Facts, Measured, Size, curves, looked_at
 from vicinal.reproduce.networks import Shape, fit, linear, relu, seeded
 from vicinal.reproduce.sets import exactly_centred, sized, two_classes
+from vicinal.resume import Row
 from vicinal.risk import vicinal_risk
 from vicinal.robustness.bound import MixupBound, mixup_bound
-from vicinal.training import Row
 
 NAME, DATA = "bound", "digits"
 QUICK = Size(seeds=3, epochs=30, train=300, test=60, looks=6)

@@ -15,7 +15,7 @@ from vicinal.model_files import build_model
 from vicinal.reproduce.measured import Curve, Facts, Measured, Size, curves, looked_at
 from vicinal.reproduce.networks import fit, linear, seeded
 from vicinal.reproduce.sets import MOONS, sized, two_classes
-from vicinal.training import Row
+from vicinal.resume import Row
 
 NAME, DATA = "generalization", "digits, breast_cancer, two moons"
 QUICK = Size(seeds=3, epochs=15, train=60, test=300, looks=4, parts=3)

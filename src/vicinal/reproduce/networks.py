@@ -13,7 +13,8 @@ from vicinal.losses import Family
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.randomness import generator
-from vicinal.training import Member, Row, Schedule, train
+from vicinal.resume import Row
+from vicinal.training import Member, Schedule, train
 
 Shape = tuple[int, ...]
 BATCH = 32

@@ -70,7 +70,7 @@ def _close(seeds: Seeds, key: str, name: str) -> Claim:
     worst = paired([abs(v) for v in seeds.values(f"{key}/mixup/expansion/worst")])
     last = paired(seeds.values(f"{key}/mixup/expansion/last"))
     return Claim(
-        f"while a model trains on mixup, the expansion stays close to the mixup loss, here taken as "
+        "while a model trains on mixup, the expansion stays close to the mixup loss, here taken as "
         f"{CLOSE:.0%}",
         name,
         within(worst, CLOSE),

@@ -71,7 +71,8 @@ def _apart(seeds: Seeds, key: str, name: str) -> Claim:
     share = paired([a / b for a, b in zip(lowest, median, strict=True)])
     mix = paired(seeds.values(f"{key}/mixup/epsilon_mix"))
     return Claim(
-        f"R_i is bounded away from 0, here taken as ε_mix of at least {APART:.0%} of the median ε_i",
+        "R_i is bounded away from 0, here taken as ε_mix of at least "
+        f"{APART:.0%} of the median ε_i",
         name,
         at_least(share, APART),
         level(share, "percent"),
