@@ -56,6 +56,12 @@ def test_every_statement_of_the_theory_has_a_function_and_a_test():
         assert re.fullmatch(r"`test_\w+`", test)
 
 
+def test_every_example_is_told_of():
+    examples = {str(p.relative_to(ROOT)) for p in (ROOT / "examples").iterdir() if p.is_file()}
+    told = set(re.findall(r"`(examples/[\w.]+)`", PAGES["docs/howto/examples.md"]))
+    assert told == examples
+
+
 def test_every_public_name_stands_in_the_api():
     api = "\n".join(page for name, page in PAGES.items() if name.startswith("docs/api/"))
     told = re.findall(r"^\.\. (?:auto|py:)\w+:: vicinal\.([\w.]+)$", api, re.MULTILINE)

@@ -72,6 +72,7 @@ def test_latex_is_balanced_and_escaped():
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     columns = text.split(r"\begin{tabular}{")[1].split("}")[0]
     assert {row.replace(r"\&", "").count("&") + 1 for row in body} == {len(columns)}
+    assert r"NLL\\before temperature\\(nats, lower is better)\end{tabular}" in text
     assert text.isascii()
 
 

@@ -124,9 +124,13 @@ def _lines(group: Group) -> list[Line]:
     return [line(group, metric) for metric in main_metrics(group)]
 
 
-def _label(written: Line) -> str:
+def _notes(written: Line) -> str:
     notes = ", ".join(filter(None, (written.unit, written.better)))
-    return f"{written.label} ({notes})" if notes else written.label
+    return f"({notes})" if notes else ""
+
+
+def _label(written: Line) -> str:
+    return f"{written.label} {_notes(written)}".rstrip()
 
 
 def _caption(group: Group) -> str:
@@ -147,7 +151,7 @@ def _plain(text: str) -> str:
 def _latex(group: Group) -> str:
     lines = _lines(group)
     columns = "l" + "r" * len(lines)
-    head = " & ".join(["Method", *(_stack(_label(written)) for written in lines)])
+    head = " & ".join(["Method", *map(_stack, lines)])
     body = []
     for k, method in enumerate(group.methods):
         entries = [written.entries[k] for written in lines]
@@ -173,11 +177,10 @@ def _latex(group: Group) -> str:
     )
 
 
-def _stack(text: str) -> str:
-    """A heading broken at its commas."""
-    return (
-        r"\begin{tabular}[b]{@{}r@{}}" + r"\\".join(map(_tex, text.split(", "))) + r"\end{tabular}"
-    )
+def _stack(written: Line) -> str:
+    """A heading broken at its commas, with its unit in a line below."""
+    parts = [part for part in (*written.label.split(", "), _notes(written)) if part]
+    return r"\begin{tabular}[b]{@{}r@{}}" + r"\\".join(map(_tex, parts)) + r"\end{tabular}"
 
 
 def _tex(text: str) -> str:
