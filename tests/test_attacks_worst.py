@@ -11,7 +11,7 @@ from norms import NORMS, dual, length
 from vicinal.attacks import ensemble
 from vicinal.attacks.ensemble import Stage
 from vicinal.attacks.worst import worst_case
-from vicinal.losses import bernoulli, categorical, gaussian
+from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians
 
 THETA = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
 
@@ -47,6 +47,38 @@ def trained(seed=0):
         optimizer.step()
     optimizer.zero_grad()
     return model.eval(), x[:80], y[:80]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_several_labels_break_where_the_first_of_them_does(norm):
+    """In a linear model label k turns at its distance from the boundary: |f_k| / dual norm."""
+    x, y = data()
+    weights = torch.stack([THETA, torch.tensor([0.2, 0.1, -1.0], dtype=torch.float64)], 1)
+    labels = torch.stack([y, (x @ weights[:, 1] > 0).long()], 1)
+    far = torch.stack([dual(column, norm) for column in weights.T])
+    expected = ((2 * labels - 1) * (x @ weights) <= 0.2 * far).any(1)
+    assert 0.2 < expected.double().mean() < 0.8
+    model = lambda x: x @ weights
+    found = worst_case(model, x, labels, 0.2, norm=norm, bounds=None, family=bernoullis)
+    assert found.success.equal(expected)
+    moved = worst_case(
+        model, x, x @ weights, 0.2, norm=norm, bounds=None, family=gaussians, tolerance=1e6
+    )
+    assert not moved.success.any()
+
+
+def test_several_values_break_where_their_distance_passes_the_tolerance():
+    """Orthogonal columns of lengths 2 and 1: within an l2 ball the most is 2 eps."""
+    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    y = x @ weights + torch.linspace(0, 1, 20, dtype=torch.float64)[:, None] * weights[0]
+    reached = (x @ weights - y).norm(dim=1) + 2 * 0.2
+    for tolerance in (0.3, 1.0, 1.5):
+        found = worst_case(
+            lambda x: x @ weights, x, y, 0.2,
+            norm="l2", bounds=None, family=gaussians, tolerance=tolerance,
+        )  # fmt: skip
+        assert found.success.equal(reached > tolerance)
 
 
 @pytest.mark.parametrize("norm", NORMS)

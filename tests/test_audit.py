@@ -13,7 +13,7 @@ from norms import dual
 from vicinal.audit import Case, audit, parts
 from vicinal.audit.case import InUnits
 from vicinal.cli import app
-from vicinal.losses import bernoulli, categorical, gaussian
+from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians
 from vicinal.report import audited
 
 
@@ -211,6 +211,53 @@ def weights(tmp_path):
         optimizer.step()
     torch.save(model.state_dict(), tmp_path / "weights.pt")
     return [str(tmp_path / "weights.pt"), "--architecture", "linear", "--data", "iris"]
+
+
+def columns(*scales):
+    """A linear model with outputs in the direction of THETA, of several lengths."""
+    model = nn.Linear(3, len(scales), bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.stack([scale * THETA for scale in scales]))
+    return model
+
+
+def test_a_label_written_twice_is_one_label(tmp_path):
+    """Nothing that counts examples changes, nor what counts predictions, all of them doubled."""
+    one = case(columns(4.0), family=bernoulli)
+    twice = {
+        name: torch.stack([y, y], 1).float()
+        for name, y in (("y", one.y), ("held", one.held[1]), ("trained", one.trained[1]))
+    }
+    two_labels = replace(
+        one, model=columns(4.0, 4.0), family=bernoullis, y=twice["y"],
+        held=(one.held[0], twice["held"]), trained=(one.trained[0], twice["trained"]),
+    )  # fmt: skip
+    single, double = (audit(c, tmp_path / c.name, quiet) for c in (one, two_labels))
+    assert "bound" not in double
+    for part in ("predictions", "calibration"):
+        for key, value in single[part].items():
+            if isinstance(value, float):
+                assert double[part][key] == pytest.approx(value, abs=1e-9), (part, key)
+    for key in ("ece", "nll"):
+        both = [found["calibration"][f"{key}_intervals"]["before"] for found in (single, double)]
+        assert both[1] == pytest.approx(both[0], abs=1e-6)  # examples are what is resampled
+    for norm in ("linf", "l2"):
+        shares = [found[f"ensemble {norm}"]["points"][-1]["accuracy"] for found in (single, double)]
+        assert shares[0] == shares[1]
+
+
+def test_several_values_break_at_their_distance(tmp_path):
+    found = case(columns(1.0, 2.0))
+    y = torch.stack([found.model(found.x)[:, 0], found.model(found.x)[:, 1] + 1], 1).detach()
+    changed = replace(found, family=gaussians, y=y, tolerance=1.2, full=True)
+    record = audit(changed, tmp_path, quiet)
+    assert record["predictions"]["rmse"] == pytest.approx(1.0, rel=1e-5)
+    assert record["predictions"]["value"] == 1.0
+    most = (
+        1 + 5 * 0.2 * float(THETA.abs().sum())
+    ) > 1.2  # of the first residual, squared and added
+    assert most
+    assert record["ensemble linf"]["points"][-1]["accuracy"] == 0.0
 
 
 def test_the_command(weights, tmp_path, capsys):

@@ -238,15 +238,15 @@ def test_whole_numbers_are_counts_where_values_are_asked_for(tmp_path):
     name = csv_file(tmp_path / "t.csv", ["age", "accidents"], list(enumerate(counts)))
     with pytest.raises(ValueError, match="every class needs 4 examples or more"):
         read(name)
-    raw = read(name, values=True)
+    raw = read(name, task="regression")
     assert not raw.classifies
     assert raw.y.tolist() == counts
-    split = load(name, 0, standardise=False, values=True)
+    split = load(name, 0, standardise=False, task="regression")
     assert split.all.y.tolist() == counts
     assert split.family is gaussian
     names = csv_file(tmp_path / "n.csv", ["age", "name"], [(k, "ab"[k % 2]) for k in range(16)])
     with pytest.raises(ValueError, match="targets must be numbers to be values, got a"):
-        read(names, values=True)
+        read(names, task="regression")
 
 
 def test_a_wrong_target_gets_the_nearest_name(tmp_path):
@@ -274,7 +274,7 @@ def test_names_that_are_no_data(tmp_path):
 def test_arrays_that_do_not_fit():
     for x, y, rule in (
         (X, NAMES[:-1], "40 inputs and 39 targets"),
-        (X, np.zeros((40, 2)), r"targets must have shape \(n,\)"),
+        (X, np.zeros((40, 2, 1)), r"targets must have shape \(n,\), or \(n, K\)"),
         (X[:0], [], "has 0 inputs"),
     ):
         with pytest.raises(ValueError, match=rule):

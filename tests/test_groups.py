@@ -28,6 +28,12 @@ def planned(tmp_path, strategies, model="linear", **options):
     return study.plan(strategies, tmp_path, model=model, **(OPTIONS | options))
 
 
+def notes(plan):
+    """What is said of the groups, after the targets."""
+    assert plan.notes[0] == "Targets: 10 classes (ids 0–9)."
+    return plan.notes[1:]
+
+
 def names(plan):
     return [[(run.method, run.seed) for run in group] for group in plan.groups]
 
@@ -42,7 +48,9 @@ def test_plain_methods_share_a_group_and_others_have_their_own(tmp_path):
     plain = [(method, seed) for seed in (0, 1) for method in ("erm", "cutmix", "during")]
     found = planned(tmp_path, methods)
     assert names(found) == [plain, [("regmixup", 0), ("regmixup", 1)]]
-    assert found.notes == ()
+    assert notes(found) == (
+        "erm, cutmix, during, regmixup: trained together, up to 6 runs as one stack of models.",
+    )
 
 
 def test_methods_that_differ_when_stacked_are_trained_run_by_run(tmp_path):
@@ -53,7 +61,8 @@ def test_methods_that_differ_when_stacked_are_trained_run_by_run(tmp_path):
         [("erm", 0), ("erm", 1)],
         *[[(method, seed)] for seed in (0, 1) for method in ("mixupe", "manifold")],
     ]
-    mixupe, manifold = sorted(found.notes, reverse=True)
+    together, manifold, mixupe = sorted(notes(found))
+    assert together == "erm: trained together, up to 2 runs as one stack of models."
     assert "mixupe: trained run by run, because examples of one batch act on" in mixupe
     assert "manifold: trained run by run, because its draws differ" in manifold
 
@@ -82,7 +91,7 @@ def test_models_that_cannot_be_stacked_are_trained_run_by_run_with_the_reason(
     name = f"someones:{factory.__name__}"
     found = planned(tmp_path, {"erm": None, "mixup": Mixup()}, model=name)
     assert [len(group) for group in found.groups] == [1, 1, 1, 1]
-    (note,) = found.notes
+    (note,) = notes(found)
     assert note.startswith("erm, mixup: trained run by run, because")
     assert reason in note
 
@@ -102,7 +111,10 @@ def test_models_that_keep_a_core_busy_are_trained_run_by_run(tmp_path, monkeypat
         monkeypatch.setattr(groups, "PAYS", most)
         found = planned(tmp_path, {"erm": None})
         assert [len(group) for group in found.groups] == sizes
-        assert found.notes == ()
+        (note,) = notes(found)
+        assert ("a batch takes the model 2.0e+04 floating-point operations" in note) == (
+            most < 20480
+        )
 
 
 def test_together_must_be_a_number_of_runs(tmp_path):

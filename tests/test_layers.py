@@ -21,7 +21,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"risk"},
     {"explanation", "recorder", "stream"},
     {"robustness", "generalization", "estimators"},
-    {"models", "data"},
+    {"models", "libraries", "data"},
     {"model_files", "hardest", "attacked", "resume"},
     {"training"},
     {"measurement", "audit"},

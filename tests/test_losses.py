@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from scipy import stats
 
-from vicinal.losses import bernoulli, categorical, gaussian, poisson
+from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians, poisson
 
 SCALAR = [bernoulli, gaussian, poisson]
-FAMILIES = [categorical, *SCALAR]
+SEVERAL = [bernoullis, gaussians]
+FAMILIES = [categorical, *SCALAR, *SEVERAL]
 
 
 def outputs_and_targets(family, n=6, classes=4, seed=0):
@@ -16,6 +17,9 @@ def outputs_and_targets(family, n=6, classes=4, seed=0):
     if family is categorical:
         f = torch.randn(n, classes, generator=g, dtype=torch.float64)
         return f, torch.rand(n, classes, generator=g, dtype=torch.float64).softmax(-1)
+    if family in SEVERAL:
+        f = torch.randn(n, classes, generator=g, dtype=torch.float64)
+        return f, torch.rand(n, classes, generator=g, dtype=torch.float64)
     f = torch.randn(n, generator=g, dtype=torch.float64)
     return f, torch.rand(n, generator=g, dtype=torch.float64)
 
@@ -40,6 +44,16 @@ def test_gaussian_and_poisson_differ_from_likelihoods_by_terms_of_y_alone():
     counts = torch.tensor([0.0, 1.0, 5.0, 2.0, 0.0, 3.0], dtype=torch.float64)
     likelihood = torch.from_numpy(-stats.poisson(f.exp().numpy()).logpmf(counts.numpy()))
     torch.testing.assert_close(poisson(f, counts) + torch.lgamma(counts + 1), likelihood)
+
+
+def test_several_labels_and_values_are_sums_over_torchs_losses():
+    f, y = outputs_and_targets(bernoullis)
+    entropy = F.binary_cross_entropy_with_logits(f, y, reduction="none").sum(1)
+    torch.testing.assert_close(bernoullis(f, y), entropy)
+    squared = F.mse_loss(f, y, reduction="none").sum(1) / 2
+    torch.testing.assert_close(gaussians(f, y) + y.square().sum(1) / 2, squared)
+    hard = (y > 0.5).long()
+    torch.testing.assert_close(bernoullis(f, hard), bernoullis(f, hard.double()))
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
@@ -93,6 +107,8 @@ def test_correct():
         True,
         False,
     ]
+    both = torch.tensor([[1.0, -1.0], [1.0, 1.0]])
+    assert bernoullis.correct(both, torch.tensor([[1, 0], [1, 0]])).tolist() == [True, False]
     with pytest.raises(TypeError, match="no correct class"):
         gaussian.correct(torch.zeros(1), torch.zeros(1))
 
@@ -109,6 +125,14 @@ def test_refuses_what_would_be_guessed():
         bernoulli(f, torch.zeros(3))
     with pytest.raises(TypeError, match=r"pass y.float\(\)"):
         gaussian(torch.zeros(3), torch.zeros(3, dtype=torch.long))
+    with pytest.raises(ValueError, match="use vicinal.gaussians"):
+        gaussian(f, torch.zeros(3))
+    with pytest.raises(ValueError, match=r"takes outputs of shape \(n, labels\)"):
+        bernoullis(torch.zeros(3), torch.zeros(3, 1))
+    with pytest.raises(ValueError, match=r"shape of the outputs, \(3, 4\), got \(3,\)"):
+        bernoullis(f, torch.zeros(3, dtype=torch.long))
+    with pytest.raises(TypeError, match=r"pass y.float\(\)"):
+        gaussians(f, torch.zeros(3, 4, dtype=torch.long))
     with pytest.raises(ValueError, match="outputs hold 3 examples, y holds 2"):
         poisson(torch.zeros(3), torch.zeros(2))
 

@@ -9,18 +9,18 @@ from torch import nn
 
 from reference import dense
 from vicinal.laws import Beta, Fixed, Uniform
-from vicinal.losses import bernoulli, categorical, gaussian, poisson
+from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians, poisson
 from vicinal.pairs.every import over_all_pairs, pair_losses, unordered
 from vicinal.pairs.linear import is_affine
 from vicinal.risk import vicinal_risk
 
-FAMILIES = [categorical, bernoulli, gaussian, poisson]
+FAMILIES = [categorical, bernoulli, gaussian, poisson, bernoullis, gaussians]
 
 
 def case(family, n=5, d=3, hidden=8, activation=nn.Tanh):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        k = 4 if family is categorical else 1
+        k = 1 if family.scalar else 4
         x = torch.randn(n, d, dtype=torch.float64)
         model = nn.Sequential(nn.Linear(d, hidden), activation(), nn.Linear(hidden, k)).double()
         y = {
@@ -28,6 +28,8 @@ def case(family, n=5, d=3, hidden=8, activation=nn.Tanh):
             "bernoulli": torch.randint(2, (n,)),
             "gaussian": torch.randn(n, dtype=torch.float64),
             "poisson": torch.rand(n, dtype=torch.float64) * 3,
+            "bernoullis": torch.rand(n, 4, dtype=torch.float64),
+            "gaussians": torch.randn(n, 4, dtype=torch.float64),
         }[family.name]
     return model.requires_grad_(False), x, y
 
@@ -130,7 +132,7 @@ def test_bad_input():
 def linear(family, n=30, gain=1.0):
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        k = 4 if family is categorical else 1
+        k = 1 if family.scalar else 4
         model = nn.Sequential(nn.Flatten(), nn.Linear(6, k)).double().requires_grad_(False)
         for p in model.parameters():
             p *= gain
@@ -140,6 +142,8 @@ def linear(family, n=30, gain=1.0):
             "bernoulli": torch.rand(n, dtype=torch.float64),
             "gaussian": torch.randn(n, dtype=torch.float64),
             "poisson": torch.rand(n, dtype=torch.float64) * 3,
+            "bernoullis": torch.rand(n, 4, dtype=torch.float64),
+            "gaussians": torch.randn(n, 4, dtype=torch.float64),
         }[family.name]
     return model, x, y
 

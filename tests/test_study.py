@@ -33,8 +33,10 @@ OPTIONS = {
 
 def execute(folder, methods=METHODS, said=None, **options):
     plan = study.plan(methods, folder, **(OPTIONS | options))
-    units, said = [], [] if said is None else said
-    records = study.execute(plan, advance=units.append, say=said.append)
+    units, told, said = [], [], [] if said is None else said
+    records = study.execute(plan, advance=units.append, say=told.append)
+    assert told[0].startswith("Targets: ")
+    said += told[1:]
     assert sum(units) == len(plan.runs) * (plan.runs[0].epochs + measurement.MEASURES["fast"])
     return records
 
@@ -199,7 +201,7 @@ def test_bad_input_is_refused_before_anything_is_written(options, message, tmp_p
 
 
 def test_a_method_that_cannot_mix_the_data_is_refused_beforehand(tmp_path):
-    with pytest.raises(ValueError, match="cutmix cannot mix wine: CutMix takes images"):
+    with pytest.raises(ValueError, match="cutmix cannot train on wine: CutMix takes images"):
         study.plan({"cutmix": CutMix()}, tmp_path / "runs", **OPTIONS)
     assert not list(tmp_path.iterdir())
 

@@ -63,8 +63,10 @@ from .laws import Uniform as Uniform
 from .laws import glm_coefficient as glm_coefficient
 from .losses import Family as Family
 from .losses import bernoulli as bernoulli
+from .losses import bernoullis as bernoullis
 from .losses import categorical as categorical
 from .losses import gaussian as gaussian
+from .losses import gaussians as gaussians
 from .losses import poisson as poisson
 from .mixing import loading as loading
 from .mixing import pairing as pairing

@@ -162,6 +162,7 @@ def _error_curve(
     for eps in epsilons:
         moved = attack(model, x, y, eps) if eps > 0 else x
         with torch.no_grad(), unchanged(model) as f:
-            error = (f(moved).reshape(-1) - y.reshape(-1)).double().square()
+            residual = f(moved).reshape(len(y), -1) - y.reshape(len(y), -1)
+        error = residual.double().square().mean(1)
         worst = torch.maximum(worst, error)
         yield {"eps": eps, "rmse": float(worst.mean().sqrt()) * split.unit}

@@ -134,10 +134,11 @@ def check_family(family: object) -> None:
     if not isinstance(family, Family):
         name = getattr(family, "__name__", type(family).__name__)
         raise TypeError(
-            f"family must be vicinal.categorical, bernoulli, gaussian or poisson, got {name}. Only "
-            "a loss that is affine in the label has a mixed loss equal to the loss of the mixed "
-            "label, on which the mixup loss and its expansion rest; focal loss or the squared "
-            "error of probabilities is not. For cross-entropy pass vicinal.categorical."
+            "family must be vicinal.categorical, bernoulli, gaussian, poisson, bernoullis or "
+            f"gaussians, got {name}. Only a loss that is affine in the label has a mixed loss "
+            "equal to the loss of the mixed label, on which the mixup loss and its expansion rest; "
+            "focal loss or the squared error of probabilities is not. For cross-entropy pass "
+            "vicinal.categorical."
         )
 
 
@@ -213,7 +214,8 @@ def warn_of_probabilities(f: Callable[[Tensor], Tensor], x: Tensor, family: Fami
 
 def warn_of_probable(outputs: Tensor, family: Family) -> None:
     """Warn where outputs of several classes seem to be probabilities."""
-    if not family.scalar and len(outputs) > 1 and _looks_like_probabilities(outputs):
+    several = not family.scalar and family.each is None
+    if several and len(outputs) > 1 and _looks_like_probabilities(outputs):
         frame, calls = sys._getframe(), 1  # up to the line that called this package
         while frame.f_back and frame.f_globals["__name__"].split(".")[0] in OURS:
             frame, calls = frame.f_back, calls + 1

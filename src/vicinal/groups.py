@@ -44,14 +44,20 @@ def groups(
         runs: of one study; they differ in method and seed.
         strategies: by the name of the method.
         limit: most runs in a group; 1 trains all one after another.
-        say: told why methods are trained run by run.
+        say: told which methods are trained together, and why others run by run.
 
     Returns:
         The groups, in the order of their first runs.
     """
     first = runs[0]
-    split = load(first.data, first.seed, first.train_size, target=first.target)
-    if limit == 1 or len(runs) == 1 or not _work(first, split) <= PAYS:
+    split = load(first.data, first.seed, first.train_size, target=first.target, task=first.task)
+    if limit == 1 or len(runs) == 1:
+        return tuple((run,) for run in runs)
+    if not (work := _work(first, split)) <= PAYS:
+        say(
+            f"All runs are trained one by one: a batch takes the model {work:.1e} floating-point "
+            f"operations, and above {PAYS:.0e} training several together does not pay."
+        )
         return tuple((run,) for run in runs)
     kinds: dict[str, str] = {}
     apart: dict[str, list[str]] = {}
@@ -68,6 +74,10 @@ def groups(
         kind = kinds.get(run.method, run.name)  # a kind of its own for those apart
         chosen.setdefault(kind, []).append(run)
     parts = [part for of_kind in chosen.values() for part in _parts(of_kind, limit)]
+    joint = {run.method: None for part in parts if len(part) > 1 for run in part}
+    if joint:
+        most = max(map(len, parts))
+        say(f"{', '.join(joint)}: trained together, up to {most} runs as one stack of models.")
     return tuple(sorted(parts, key=lambda part: runs.index(part[0])))
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vicinal.data import Split
-from vicinal.losses import Family
+from vicinal.losses import categorical
 from vicinal.pictures import picture
 
 
@@ -35,15 +35,14 @@ def hardest(outputs: Tensor, split: Split, shown: int) -> tuple[Hard, ...]:
     """The test examples with the largest loss, the worst first; none where there are no classes.
 
     Args:
-        outputs: logits for the test part, (n, classes).
+        outputs: logits for the test part, (n, classes); both of them where there is one logit.
         split: the data.
         shown: how many.
     """
-    family: Family = split.family
     y = split.test.y
     if y.is_floating_point() or outputs.ndim != 2 or outputs.shape[1] < 2:
         return ()
-    losses = family(outputs, y).double()
+    losses = categorical(outputs, y).double()
     probabilities = outputs.double().softmax(-1)
     worst = losses.argsort(descending=True, stable=True)[:shown].tolist()
     return tuple(

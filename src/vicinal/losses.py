@@ -6,6 +6,8 @@ A is the convex log-partition function, A'(f) the mean, A''(f) its derivative:
     bernoulli     A = log(1 + e^f)   A' = sigmoid(f)   A'' = p(1-p)          f: (n,) or (n, 1)
     gaussian      A = f²/2           A' = f            A'' = 1               f: (n,) or (n, 1)
     poisson       A = e^f            A' = e^f          A'' = e^f             f: (n,) or (n, 1)
+    bernoullis    sum over outputs of bernoulli: K labels, each on or off    f: (n, K)
+    gaussians     sum over outputs of gaussian: K values                     f: (n, K)
 
 Because l is affine in y, the loss of a mixed label is the mixed loss of the labels: the
 identity on which everything exact in this package rests.
@@ -24,7 +26,7 @@ Targets = Shaped[Tensor, "..."]
 
 @dataclass(frozen=True)
 class Family:
-    """One family of losses; use the four instances of this module.
+    """One family of losses; use the six instances of this module.
 
     Calling it gives the loss of each example in nats, l = A(f) - <y, f>. Against common
     losses only terms that are free of the model are missing: y²/2 for half the squared
@@ -35,7 +37,8 @@ class Family:
         outputs: f, the raw outputs (logits, log-rates) of the model.
         y: integer class ids (n,) for classification, or floating soft labels: (n, K) for the
             categorical family, (n,) or (n, 1) in [0, 1] for the Bernoulli family; floating
-            values (n,) or (n, 1) for the Gaussian and Poisson families.
+            values (n,) or (n, 1) for the Gaussian and Poisson families. For the families of
+            several labels or values (n, K), in [0, 1] or floating values.
 
     Raises:
         ValueError, TypeError: if shapes or kinds do not fit. Nothing is cast or broadcast.
@@ -54,6 +57,7 @@ class Family:
     _log_partition: Callable[[Tensor], Tensor]
     _mean: Callable[[Tensor], Tensor]
     _quadratic: Callable[[Tensor, Tensor], Tensor]
+    each: "Family | None" = None  # of each output, where the loss is a sum over outputs
 
     def __call__(self, outputs: Outputs, y: Targets) -> Float[Tensor, " n"]:
         """The loss of each example, in nats."""
@@ -80,7 +84,7 @@ class Family:
         return self._quadratic(self._flat(outputs), self._flat(v))
 
     def correct(self, outputs: Outputs, y: Targets) -> Bool[Tensor, " n"]:
-        """Whether each example is classified as its (most likely) label.
+        """Whether each example is classified as its (most likely) label; of several, all of them.
 
         Raises:
             TypeError: for the Gaussian and Poisson families, which do not classify.
@@ -90,6 +94,8 @@ class Family:
         f, y = self._aligned(outputs, y)
         if self.scalar:
             return (f > 0) == (y > 0.5)
+        if self.each is not None:
+            return ((f > 0) == (y > 0.5)).all(-1)
         return f.argmax(-1) == (y.argmax(-1) if y.is_floating_point() else y)
 
     def check_labels(self, outputs: Outputs, y: Targets) -> None:
@@ -116,12 +122,13 @@ class Family:
         if self.scalar and outputs.ndim == 2 and outputs.shape[1] == 1:
             return outputs[:, 0]
         if outputs.ndim != (1 if self.scalar else 2):
-            wanted = "(n,) or (n, 1)" if self.scalar else "(n, classes)"
+            several = "(n, classes)" if self.each is None else "(n, labels)"
+            wanted = "(n,) or (n, 1)" if self.scalar else several
             raise ValueError(
                 f"the {self.name} family takes outputs of shape {wanted}, got "
                 f"{tuple(outputs.shape)}." + self._hint(outputs)
             )
-        if not self.scalar and outputs.shape[1] == 1:
+        if self.each is None and not self.scalar and outputs.shape[1] == 1:
             raise ValueError(
                 "the categorical family needs two or more logits per example, got one. "
                 "For a model with a single logit use vicinal.bernoulli."
@@ -132,7 +139,12 @@ class Family:
         if self.name == "categorical" and outputs.ndim == 1:
             return " For a model with a single logit use vicinal.bernoulli."
         if self.name == "bernoulli" and outputs.ndim == 2:
-            return " For one logit per class use vicinal.categorical."
+            return (
+                " For one logit per class use vicinal.categorical, for several labels, each on or "
+                "off, vicinal.bernoullis."
+            )
+        if self.name == "gaussian" and outputs.ndim == 2:
+            return " For several values use vicinal.gaussians."
         return ""
 
     def _aligned(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,14 +159,14 @@ class Family:
                 raise ValueError(
                     f"the {self.name} family takes y of shape (n,) or (n, 1), got {tuple(y.shape)}."
                 )
-            if not y.is_floating_point():
-                if not self.classifies:
-                    raise TypeError(
-                        f"the {self.name} family takes floating targets, got {y.dtype}: integers "
-                        "are class ids here. If they are values, pass y.float()."
-                    )
-                y = y.to(f.dtype)
-            return f, y
+            return f, self._floating(f, y)
+        if self.each is not None:
+            if y.shape != f.shape:
+                raise ValueError(
+                    f"the {self.name} family takes y of the shape of the outputs, "
+                    f"{tuple(f.shape)}, got {tuple(y.shape)}."
+                )
+            return f, self._floating(f, y)
         if y.is_floating_point() and y.shape != f.shape:
             raise ValueError(
                 f"floating y is taken for soft labels of shape {tuple(f.shape)}, got "
@@ -165,6 +177,17 @@ class Family:
                 raise ValueError(f"class ids must have shape (n,), got {tuple(y.shape)}.")
             y = y.long()
         return f, y
+
+    def _floating(self, f: Tensor, y: Tensor) -> Tensor:
+        """Labels that are 0 or 1 as numbers; integers are no values."""
+        if y.is_floating_point():
+            return y
+        if not self.classifies:
+            raise TypeError(
+                f"the {self.name} family takes floating targets, got {y.dtype}: integers "
+                "are class ids here. If they are values, pass y.float()."
+            )
+        return y.to(f.dtype)
 
 
 def _variance(f: Tensor, v: Tensor) -> Tensor:
@@ -207,3 +230,20 @@ poisson = Family(
     _mean=torch.exp,
     _quadratic=lambda f, v: f.exp() * v.square(),
 )
+
+
+def _several(name: str, each: Family) -> Family:
+    """The sum of the losses of the outputs, each with a target of its own."""
+    return Family(
+        name,
+        classifies=each.classifies,
+        scalar=False,
+        _log_partition=lambda f: each._log_partition(f).sum(-1),
+        _mean=each._mean,
+        _quadratic=lambda f, v: each._quadratic(f, v).sum(-1),
+        each=each,
+    )
+
+
+bernoullis = _several("bernoullis", bernoulli)
+gaussians = _several("gaussians", gaussian)

@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from vicinal.attacked import Strength, attacked
-from vicinal.calibration import COLDEST, HOTTEST, calibration, fit_temperature
+from vicinal.calibration import (
+    COLDEST,
+    HOTTEST,
+    calibration,
+    calibration_of_positive,
+    fit_temperature,
+)
+from vicinal.calibration.checks import pair
 from vicinal.calibration.values import coverage
 from vicinal.data import Part, Split
 from vicinal.forward import unchanged
@@ -70,7 +78,7 @@ def _scores(family: Family) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     """Scores of each example that are affine in the label, so that mixed labels have them too."""
     if not family.classifies:
         # with y²/2, which the family leaves out: half the squared error
-        return {"loss": lambda f, y: family(f, y) + y.square() / 2}
+        return {"loss": lambda f, y: family(f, y) + y.square().reshape(len(y), -1).sum(1) / 2}
 
     def accuracy(outputs: Tensor, y: Tensor) -> Tensor:
         # of mixed examples the expected accuracy: each label counts with its share
@@ -110,7 +118,9 @@ def measure(
     bound = bound_of_trained(model, train, split.validation.x, split.family, bounds=split.bounds)
     if bound is not None:  # for linear models with one output
         measured["bound"] = bound
-    if split.family.classifies:
+    if split.task == "multilabel":
+        measured |= _of_labels(validation, test, split, last, gap)
+    elif split.family.classifies:
         measured |= _of_classes(validation, test, split, last, gap)
     else:
         measured |= _of_values(validation, test, split)
@@ -135,35 +145,90 @@ def _of_classes(
     validation: Tensor, test: Tensor, split: Split, last: Row, gap: dict[str, float]
 ) -> dict[str, Any]:
     """Accuracy, and calibration as trained and after one temperature."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a temperature at its limit is recorded below
-        temperature = fit_temperature(validation, split.validation.y)
+    if split.task == "binary":
+        validation, test = pair(validation, split.validation.y), pair(test, split.test.y)
+    whole = (validation, split.validation.y), (test, split.test.y)
+    return _accuracy(last, gap) | _scaled(*whole) | {"hardest": hardest(test, split, HARDEST)}
+
+
+def _of_labels(
+    validation: Tensor, test: Tensor, split: Split, last: Row, gap: dict[str, float]
+) -> dict[str, Any]:
+    """The same over all labels of all examples, each a prediction of its own; and by label."""
+    parts = (validation, split.validation.y), (test, split.test.y)
+    entries = [(outputs.reshape(-1), y.reshape(-1).long()) for outputs, y in parts]
+    each = [by_label(test[:, k], split.test.y[:, k].long()) for k in range(test.shape[1])]
+    precisions = [one["average_precision"] for one in each if one["average_precision"] is not None]
+    return (
+        _accuracy(last, gap)
+        | _scaled(*((pair(logit, y), y) for logit, y in entries))
+        | {
+            "labels_right": float((entries[1][0] > 0).eq(entries[1][1] > 0).double().mean()),
+            "average_precision": sum(precisions) / len(precisions) if precisions else None,
+            "labels": [{"label": name} | one for name, one in zip(split.labels, each, strict=True)],
+        }
+    )
+
+
+def by_label(logit: Tensor, y: Tensor) -> dict[str, Any]:
+    """What is measured of one label; no average precision where it is never on, or always."""
+    on = float(y.double().mean())
+    found = calibration_of_positive(logit, y)
+    precision = average_precision_score(y.numpy(), logit.double().numpy()) if 0 < on < 1 else None
+    return {
+        "on": on,
+        "accuracy": float((logit > 0).eq(y > 0).double().mean()),
+        "average_precision": precision,
+        "ece": found.ece,
+        "nll": found.nll,
+    }
+
+
+def _accuracy(last: Row, gap: dict[str, float]) -> dict[str, Any]:
     return {
         "accuracy": {part: last[f"{part}_accuracy"] for part in ("train", "test")},
         "gap": gap | {"accuracy": last["train_accuracy"] - last["test_accuracy"]},
+    }
+
+
+def _scaled(validation: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> dict[str, Any]:
+    """Calibration as trained, and after one temperature that was fitted on validation data."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a temperature at its limit is recorded below
+        temperature = fit_temperature(*validation)
+    logits, y = test
+    return {
         "temperature": temperature,
         "temperature_at_limit": temperature in (COLDEST, HOTTEST),
         "calibration": {
-            "before": calibration(test, split.test.y),
-            "after": calibration(test / temperature, split.test.y),
+            "before": calibration(logits, y),
+            "after": calibration(logits / temperature, y),
         },
-        "hardest": hardest(test, split, HARDEST),
     }
 
 
 def _of_values(validation: Tensor, test: Tensor, split: Split) -> dict[str, Any]:
-    """Errors in the units of the targets; coverage of intervals as wide as validation errors."""
+    """Errors in the units of the targets; coverage of intervals as wide as validation errors.
+
+    Several values are in the units of their deviations, and R² is the mean of theirs.
+    """
     (validation_mean, validation_y), (mean, y) = (
-        (outputs.reshape(-1).double() * split.unit, part.y.reshape(-1).double() * split.unit)
+        (
+            outputs.reshape(len(part), -1).double() * split.unit,
+            part.y.reshape(len(part), -1).double() * split.unit,
+        )
         for outputs, part in ((validation, split.validation), (test, split.test))
     )
-    deviation = (validation_y - validation_mean).square().mean().sqrt()
+    deviation = (validation_y - validation_mean).square().mean(0).sqrt()
     squared = (y - mean).square()
+    spread = (y - y.mean(0)).square().sum(0)
     return {
         "rmse": float(squared.mean().sqrt()),
         "mae": float((y - mean).abs().mean()),
-        "r2": float(1 - squared.sum() / (y - y.mean()).square().sum()),
-        "coverage": coverage(mean, deviation.expand_as(mean), y),
+        "r2": float((1 - squared.sum(0) / spread).mean()),
+        "coverage": coverage(
+            mean.reshape(-1), deviation.expand_as(mean).reshape(-1), y.reshape(-1)
+        ),
     }
 
 

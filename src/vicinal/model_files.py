@@ -3,6 +3,7 @@
 import difflib
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from vicinal.data import Split
 from vicinal.data.objects import imported
 from vicinal.forward import unchanged
+from vicinal.libraries import EXTRAS, library_model
+from vicinal.losses import bernoulli
 from vicinal.models import MODELS, Standardise
 from vicinal.randomness import generator
 
@@ -72,9 +75,10 @@ def build_model(name: str, split: Split, seed: int) -> nn.Module:
     """A new model for a data set, with the initial weights of a seed.
 
     Args:
-        name: a key of MODELS, which is preceded by a layer that standardises; ``timm:NAME`` or
-            ``torchvision:NAME``; or ``module:attribute`` for a factory in Python code, which is run
-            with the shape of an example and the number of outputs, or without arguments.
+        name: a key of MODELS, or ``timm:NAME``, ``torchvision:NAME`` or ``hf:NAME``, which are
+            preceded by a layer that standardises; or ``module:attribute`` for a factory in Python
+            code, which is run with the shape of an example and the number of outputs, or without
+            arguments.
         split: the data: shape of an example, number of outputs, mean and deviation.
         seed: of the initial weights; torch's own random state is as before.
 
@@ -89,25 +93,51 @@ def build_model(name: str, split: Split, seed: int) -> nn.Module:
             if name == "cnn" and len(shape) != 3:
                 raise ValueError("the model cnn needs images, these data are a table. Pass mlp.")
             return nn.Sequential(Standardise(split.mean, split.std), MODELS[name](shape, outputs))
-        model = _foreign(name, shape, outputs)
+        source, _, rest = name.partition(":")
+        if source in EXTRAS and rest:
+            if len(shape) != 3:
+                raise ValueError(f"{name} needs images, these data are a table. Pass mlp.")
+            own = library_model(source, rest, shape, outputs)
+            model: Any = nn.Sequential(Standardise(split.mean, split.std), own)
+        else:
+            model = _foreign(name, shape, outputs)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{name} must return a torch module, got {type(model).__name__}.")
     _check_outputs(name, model, split)
     return model
 
 
+def fitting(name: str, split: Split) -> Split:
+    """The data for a model: two classes are binary where it has one output for them.
+
+    Raises:
+        ValueError: see `build_model`.
+    """
+    try:
+        build_model(name, split, 0)
+    except ValueError:
+        if split.task != "classification" or split.classes != 2:
+            raise
+        binary = replace(split, task="binary", family=bernoulli)
+        try:
+            build_model(name, binary, 0)
+        except ValueError:
+            pass
+        else:
+            return binary
+        raise
+    return split
+
+
 def _foreign(name: str, shape: tuple[int, ...], outputs: int) -> Any:
     """A model of a library or of someone's own code."""
-    source, _, rest = name.partition(":")
-    if not rest:
+    if ":" not in name:
         near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.5)
         guess = f"Did you mean {near[0]}? " if near else ""
         raise ValueError(
             f"unknown model {name!r}. {guess}Known: {', '.join(MODELS)}; or pass timm:NAME, "
-            "torchvision:NAME or module:factory."
+            "torchvision:NAME, hf:NAME or module:factory."
         )
-    if source in ("timm", "torchvision"):
-        return _of_library(source, rest, shape, outputs)
     return _made(name, imported(name), shape, outputs)
 
 
@@ -129,25 +159,6 @@ def _made(name: str, factory: Any, *arguments: Any) -> Any:
         raise ValueError(f"{name} failed in {place}: {type(error).__name__}: {error}") from error
 
 
-def _of_library(source: str, name: str, shape: tuple[int, ...], outputs: int) -> Any:
-    if len(shape) != 3:
-        raise ValueError(f"{source}:{name} needs images, these data are a table. Pass mlp.")
-    try:
-        if source == "timm":
-            import timm
-
-            return timm.create_model(name, num_classes=outputs, in_chans=shape[0])
-        from torchvision import models
-
-        return models.get_model(name, weights=None, num_classes=outputs)
-    except (ImportError, RuntimeError, ValueError) as error:
-        extra = "vision" if source == "torchvision" else source
-        raise ValueError(
-            f"cannot make {source}:{name}: {error}. Is it spelt as there, and installed? "
-            f'pip install "vicinal[{extra}]".'
-        ) from error
-
-
 def _check_outputs(name: str, model: nn.Module, split: Split) -> None:
     """Refuse a model that cannot take the data, or gives another number of outputs."""
     try:
@@ -159,7 +170,12 @@ def _check_outputs(name: str, model: nn.Module, split: Split) -> None:
             f"{type(error).__name__}: {error}"
         ) from error
     if found != (2, split.outputs) and not (split.outputs == 1 and found == (2,)):
-        what = f"{split.classes} classes" if split.classes else "values"
+        what = {
+            "classification": f"{split.classes} classes",
+            "binary": "two classes as one logit",
+            "multilabel": f"{split.outputs} labels",
+            "regression": "one value" if split.outputs == 1 else f"{split.outputs} values",
+        }[split.task]
         raise ValueError(
             f"the model {name} must give outputs of shape (n, {split.outputs}) for {what}, got "
             f"{found} for a batch of 2."

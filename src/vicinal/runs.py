@@ -15,7 +15,7 @@ import torch
 
 from vicinal import store
 from vicinal.attacked import Strength
-from vicinal.data import Split, load
+from vicinal.data import Split, Task, load
 from vicinal.measurement import MEASURES, evaluation, explain, measure, validated
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
@@ -36,6 +36,7 @@ class Configuration:
 
     data: str
     target: str | None
+    task: Task | None  # None for what the targets say
     digest: str
     method: str
     model: str
@@ -201,7 +202,7 @@ def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Record]:
 
 
 def _split(run: Configuration) -> Split:
-    split = load(run.data, run.seed, run.train_size, target=run.target)
+    split = load(run.data, run.seed, run.train_size, target=run.target, task=run.task)
     # a search must not see the test part, so it is not even there
     return split if run.measured_on == "test" else replace(split, test=split.validation)
 
@@ -246,6 +247,7 @@ def _record(ended: _Ended) -> tuple[store.Record, list[str]]:
         "environment": _environment() | {"trained_together": ended.together},
         "data": {
             "examples": {p: len(getattr(split, p)) for p in ("train", "validation", "test")},
+            "task": split.task,
             "classes": split.classes,
             "shape": list(split.train.x.shape[1:]),
             "bounds": split.bounds,
@@ -273,7 +275,7 @@ def _measured(ended: _Ended) -> dict[str, Any]:
     if run.measured_on == "validation":
         return validated(last)
     # the same for all methods of a seed, and runs of a seed follow one another
-    start = _explain_start(run.data, run.target, run.model, run.seed, run.train_size)
+    start = _explain_start(run.data, run.target, run.task, run.model, run.seed, run.train_size)
     return measure(
         ended.model, start, ended.split, run.seed, last, run.attacks, ended.folder / run.name
     )
@@ -281,9 +283,9 @@ def _measured(ended: _Ended) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _explain_start(
-    data: str, target: str | None, model: str, seed: int, train_size: int
+    data: str, target: str | None, task: Task | None, model: str, seed: int, train_size: int
 ) -> dict[str, Any]:
-    split = load(data, seed, train_size, target=target)
+    split = load(data, seed, train_size, target=target, task=task)
     return explain(build_model(model, split, seed), split.train, split.family, seed)
 
 

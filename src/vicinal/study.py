@@ -13,13 +13,14 @@ import vicinal
 from vicinal import store
 from vicinal.attacked import Strength
 from vicinal.attacks.adversarial import bounded
-from vicinal.data import Split, load, read
+from vicinal.data import Split, Task, load, read
 from vicinal.executors import check
 from vicinal.executors.launch import failed, launch
 from vicinal.groups import groups
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
-from vicinal.model_files import build_model
+from vicinal.mixing.labels import vicinal_losses
+from vicinal.model_files import build_model, fitting
 from vicinal.processes import place
 from vicinal.randomness import generator
 from vicinal.runs import Configuration, stored
@@ -61,6 +62,7 @@ def plan(
     learning_rate: float,
     weight_decay: float,
     target: str | None = None,
+    task: Task | None = None,
     explain_every: int = 0,
     attacks: Strength = "fast",
     parts: int = 1,
@@ -80,13 +82,15 @@ def plan(
         raise ValueError(f"together must be at least 1, got {together}: 1 trains run by run.")
     if not strategies:
         raise ValueError("methods must name at least one method, such as erm.")
-    split = load(data, 0, train_size, target=target)
+    split = load(data, 0, train_size, target=target, task=task)
     model = model or ("mlp" if split.bounds is None else "cnn")
-    build_model(model, split, 0)
+    if fitting(model, split).task != split.task:
+        task = "binary"
+        split = load(data, 0, train_size, target=target, task=task)
     strategies = {method: bounded(kind, split.bounds) for method, kind in strategies.items()}
     _check_parts(parts, min(batch_size, len(split.train)))
     _check_smallest(model, split, batch_size, parts)
-    _check_methods(strategies, split, data, batch_size)
+    _check_methods(strategies, build_model(model, split, 0), split, data, batch_size)
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"cannot write to the folder {folder}.")
@@ -94,7 +98,8 @@ def plan(
         Configuration(
             data=data,
             target=target,
-            digest=read(data, target).digest,
+            task=task,
+            digest=read(data, target, task).digest,
             method=method,
             model=model,
             seed=seed,
@@ -113,7 +118,7 @@ def plan(
         for seed in range(seeds)
         for method in strategies
     )
-    notes: list[str] = []
+    notes = [read(data, target, task).told]
     return Plan(
         runs, groups(runs, strategies, together, notes.append), strategies, folder, tuple(notes)
     )
@@ -170,17 +175,22 @@ def _check_smallest(name: str, split: Split, batch_size: int, parts: int) -> Non
 
 
 def _check_methods(
-    strategies: Mapping[str, Strategy | During | None], split: Split, data: str, batch_size: int
+    strategies: Mapping[str, Strategy | During | None],
+    model: torch.nn.Module,
+    split: Split,
+    data: str,
+    batch_size: int,
 ) -> None:
-    """Let every strategy draw once, so that one that does not fit the data fails now."""
+    """Let every method have the losses of a batch once, so that what does not fit fails now."""
     x, y = split.train.x[:batch_size], split.train.y[:batch_size]
     for method, strategy in strategies.items():
         mixing = strategy.strategy if isinstance(strategy, During) else strategy
         try:
-            if mixing is not None:
-                mixing(x, y, generator(0, "trial"))
+            draw = None if mixing is None else mixing(x, y, generator(0, "trial"))
+            with torch.random.fork_rng():
+                vicinal_losses(model.train(), x, y, draw, split.family)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{method} cannot mix {data}: {error}") from error
+            raise ValueError(f"{method} cannot train on {data}: {error}") from error
 
 
 def execute(

@@ -2,7 +2,8 @@ r"""What an attack wants: when an example is broken, and the losses that lead th
 
 For class y, outputs f and their sorted values $f_{(1)} \ge f_{(2)} \ge \dots$
 
-    margin         max_{k≠y} f_k - f_y; -(2y-1) f for one logit; |A'(f) - y| - tolerance for values
+    margin         max_{k≠y} f_k - f_y; -(2y-1) f for one logit, the largest of these for several
+                   labels; |A'(f) - y| - tolerance for values, the length of it for several
     dlr            margin / (f_(1) - f_(3)); free of the scale of the logits
     targeted dlr   (f_t - f_y) / (f_(1) - (f_(3) + f_(4))/2)
 
@@ -64,7 +65,10 @@ class Goal:
 
     def deviation(self, outputs: Tensor) -> Float[Tensor, " n"]:
         """|A'(f) - y|, with slope 1 at 0, so that a perfect prediction can be moved."""
-        residual = self.family.residual(outputs, self.y).reshape(len(outputs))
+        residual = self.family.residual(outputs, self.y)
+        if self.family.each is not None:
+            return residual.square().sum(1).sqrt()
+        residual = residual.reshape(len(outputs))
         return torch.where(residual >= 0, residual, -residual)
 
     def margin(self, outputs: Tensor, target: Tensor | None = None) -> Float[Tensor, " n"]:
@@ -78,6 +82,9 @@ class Goal:
             positive = self.y.reshape(len(outputs)) > 0.5
             logit = outputs.reshape(len(outputs))
             return torch.where(positive, -logit, logit)
+        if self.family.each is not None:
+            wrong = torch.where(self.y > 0.5, -outputs, outputs)
+            return wrong.amax(1) if target is None else wrong.gather(1, target[:, None])[:, 0]
         label = self.label()[:, None]
         if target is None:
             other = outputs.scatter(1, label, -torch.inf).amax(1)
@@ -95,7 +102,7 @@ class Goal:
         """What to increase, as a function of the outputs."""
         if name == "family" and self.tolerance is None:
             return lambda outputs: self.family(outputs, self.y)
-        if name != "dlr" or self.family.scalar:
+        if name != "dlr" or self.family.scalar or self.family.each is not None:
             return lambda outputs: self.margin(outputs, target)
         return lambda outputs: self._difference_of_logits_ratio(outputs, target)
 
@@ -114,8 +121,14 @@ class Goal:
     def targets(self, outputs: Tensor, most: int) -> list[Tensor] | list[None]:
         """The other classes of each example, likeliest first; up and down for values.
 
-        [None] where there is one way only, for one logit.
+        The labels, nearest to being wrong first, where there are several. [None] where there is
+        one way only, for one logit, and for several values, which have no up and down.
         """
+        if self.family.each is not None:
+            if not self.family.classifies:
+                return [None]
+            wrong = torch.where(self.y > 0.5, -outputs, outputs)
+            return list(wrong.argsort(1, descending=True)[:, :most].unbind(1))
         if not self.family.classifies:
             up = torch.ones(len(outputs), dtype=outputs.dtype, device=outputs.device)
             return [up, -up]

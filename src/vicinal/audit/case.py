@@ -12,7 +12,7 @@ from vicinal.attacks.ball import Bounds, Norm
 from vicinal.attacks.door import opened
 from vicinal.attacks.ensemble import digest
 from vicinal.forward import Model, unwrapped
-from vicinal.losses import Family, bernoulli
+from vicinal.losses import Family, bernoulli, categorical
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def logit(case: Case) -> Model | None:
         return case.model
     with opened(case.model) as f:
         outputs = f(case.x[:2])
-    if not case.family.classifies or outputs.shape[1:] != (2,):
+    if case.family is not categorical or outputs.shape[1:] != (2,):
         return None
     return Difference(case.model)
 

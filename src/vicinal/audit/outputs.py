@@ -11,7 +11,7 @@ from vicinal.attacks.door import opened
 from vicinal.audit.case import Case
 from vicinal.calibration import bootstrap, calibration, calibration_of_positive, paired_bootstrap
 from vicinal.calibration import recalibrated as recalibrate
-from vicinal.losses import bernoulli
+from vicinal.losses import bernoulli, bernoullis
 from vicinal.randomness import generator
 from vicinal.statistics import proportion
 
@@ -25,8 +25,9 @@ def predictions(case: Case) -> dict[str, Any]:
     if case.family.classifies:
         right = int(case.family.correct(outputs, case.y).sum())
         return {"examples": len(case.y)} | asdict(proportion(right, len(case.y)))
-    error = case.family.residual(outputs, case.y).double().reshape(-1)
-    within = proportion(int((error.abs() <= (case.tolerance or 0.0)).sum()), len(case.y))
+    residual = case.family.residual(outputs, case.y).double().reshape(len(case.y), -1)
+    error = residual.square().sum(1).sqrt()  # the distance, where there are several values
+    within = proportion(int((error <= (case.tolerance or 0.0)).sum()), len(case.y))
     return {"examples": len(case.y), "rmse": float(error.square().mean().sqrt())} | asdict(within)
 
 
@@ -34,19 +35,29 @@ def calibrated(case: Case) -> dict[str, Any]:
     """ECE and NLL as trained and mended on held-out data, with intervals over examples."""
     with opened(case.model) as f:
         held, logits = f(case.held[0]), f(case.x)
-    one = case.family is bernoulli
-    if one:
-        held, logits = held.reshape(-1), logits.reshape(-1)
+    one = case.family in (bernoulli, bernoullis)
+
+    def entries(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Several labels are as many predictions, each of one logit."""
+        return (z.reshape(-1), y.reshape(-1).long()) if one else (z, y)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a map at its limit shows in its numbers
         found = recalibrate(
-            (held, case.held[1]), (logits, case.y), scaling="platt" if one else "temperature"
+            entries(held, case.held[1]),
+            entries(logits, case.y),
+            scaling="platt" if one else "temperature",
         )
     pair = logits.double(), found.scaling(logits.double())
     record: dict[str, Any] = asdict(found)
     for key in ("ece", "nll"):
-        of = _measure(calibration_of_positive if one else calibration, key)
-        record[f"{key}_intervals"] = _intervals(of, *pair, case.y, (case.seed, "resamples", key))
+        measured = _measure(calibration_of_positive if one else calibration, key)
+        record[f"{key}_intervals"] = _intervals(  # examples are resampled, with all their labels
+            lambda z, y, measured=measured: measured(*entries(z, y)),  # type: ignore[misc]
+            *pair,
+            case.y,
+            (case.seed, "resamples", key),
+        )
     return record
 
 

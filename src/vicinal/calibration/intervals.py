@@ -17,7 +17,7 @@ Measure = Callable[[Tensor, Tensor], float]
 def bootstrap(
     measure: Measure,
     logits: Float[Tensor, "n *k"],
-    y: Shaped[Tensor, " n"],
+    y: Shaped[Tensor, "n *labels"],
     *,
     rng: np.random.Generator,
     resamples: int = 1000,
@@ -54,7 +54,7 @@ def paired_bootstrap(
     measure: Measure,
     first: Float[Tensor, "n *k"],
     second: Float[Tensor, "n *k"],
-    y: Shaped[Tensor, " n"],
+    y: Shaped[Tensor, "n *labels"],
     *,
     rng: np.random.Generator,
     resamples: int = 1000,

@@ -176,8 +176,8 @@ def _tolerance(model: Any, family: Any, x: Any, y: Any) -> float:
     from vicinal.forward import unchanged
 
     with torch.no_grad(), unchanged(model) as f:
-        error = family.residual(f(x), y).double()
-    return 2 * float(error.square().mean().sqrt())
+        error = family.residual(f(x), y).double().reshape(len(y), -1)
+    return 2 * float(error.square().sum(1).mean().sqrt())
 
 
 def _audited(options: dict[str, Any], out: Path, say: Console) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def compare(
     epochs: int = 30,
     train_size: int | None = None,
     target: str | None = None,
+    task: Literal["classification", "binary", "multilabel", "regression"] | None = None,
     model: str | None = None,
     batch_size: int = 64,
     learning_rate: float = 0.01,
@@ -61,10 +62,14 @@ def compare(
         seeds: Number of seeds. Methods of one seed share split, initial weights, batch order.
         epochs: Passes over the training data.
         train_size: Training examples to use; by default half of the data set.
-        target: Target column of a table; by default the last one. Whole numbers and texts are
-            classes, floats are values.
+        target: Target column of a table, or several with commas between them; by default the last
+            one.
+        task: What the targets are, where their kind says otherwise. By default whole numbers and
+            texts are classes, floats are values; of several for each example, 0 and 1 are labels
+            that are on or off, floats are values. binary is two classes with one logit.
         model: cnn, mlp or linear; by default cnn for images and mlp for tables. Or timm:NAME,
-            torchvision:NAME, or module:factory (this runs the code of the module).
+            torchvision:NAME or hf:NAME, with new weights; or module:factory (this runs the code of
+            the module).
         batch_size: Examples per step.
         learning_rate: Of AdamW; it rises over the first tenth of the steps, then falls to 0.
         weight_decay: Of AdamW, on all parameters.
@@ -115,6 +120,7 @@ def compare(
             out / "runs",
             data=data,
             target=target,
+            task=task,
             model=model,
             seeds=seeds,
             epochs=epochs,

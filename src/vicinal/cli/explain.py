@@ -14,9 +14,17 @@ from vicinal.cli.errors import known, refuse
 
 if TYPE_CHECKING:
     from vicinal.data.split import Part, Split
+    from vicinal.data.targets import Task
     from vicinal.report.explained import Examples
 
-Families = Literal["categorical", "bernoulli", "gaussian", "poisson"]
+Families = Literal["categorical", "bernoulli", "gaussian", "poisson", "bernoullis", "gaussians"]
+TASKS: "dict[str, Task]" = {
+    "gaussian": "regression",
+    "poisson": "regression",
+    "gaussians": "regression",
+    "bernoullis": "multilabel",
+}
+"""What targets are where a family is asked for; of the others, what they say themselves."""
 
 
 def explain(
@@ -105,7 +113,7 @@ def _opened(
         seed,
         target=target,
         standardise=whole or architecture is not None,
-        values=family in ("gaussian", "poisson"),
+        task=TASKS.get(family or ""),
     )
     if family == "poisson" and not split.classes and float(split.all.y.min()) < 0:
         raise ValueError(
@@ -224,14 +232,18 @@ def _named(record: dict[str, Any], split: "Split", part: "Part") -> "Examples":
     named = sorted({example["index"] for example in found})
     return Examples(
         {k: part.x[k].numpy() for k in named},
-        {k: _target(split, part.y[k].item()) for k in named},
+        {k: _target(split, part.y[k].tolist()) for k in named},
         {k: int(part.rows[k]) for k in named},
         split.features,
         split.bounds,
     )
 
 
-def _target(split: "Split", y: float) -> str:
+def _target(split: "Split", y: float | list[float]) -> str:
+    if isinstance(y, list):
+        if split.task == "multilabel":
+            return ", ".join(label for label, on in zip(split.labels, y, strict=True) if on)
+        return ", ".join(f"{value:.4g}" for value in y)
     return split.labels[int(y)] if split.labels else f"{y:.4g}"
 
 

@@ -6,3 +6,4 @@ from vicinal.data.load import read as read
 from vicinal.data.split import Part as Part
 from vicinal.data.split import Split as Split
 from vicinal.data.split import split as split
+from vicinal.data.targets import Task as Task

@@ -6,13 +6,14 @@ import numpy as np
 
 from vicinal.data.raw import Raw
 from vicinal.data.tables import from_arrays
+from vicinal.data.targets import Task
 
 PIXELS = (3, 32, 32)
 TEN = [f"data_batch_{k}.bin" for k in range(1, 6)], ["test_batch.bin"]
 HUNDRED = ["train.bin"], ["test.bin"]
 
 
-def cifar(path: Path) -> Raw:
+def cifar(path: Path, task: Task | None = None) -> Raw:
     """The binary files of CIFAR-10, or of CIFAR-100 with its fine labels.
 
     A record is one byte for the class (two for CIFAR-100, the coarse one first) and 3072 for the
@@ -28,7 +29,7 @@ def cifar(path: Path) -> Raw:
     for names in HUNDRED if hundred else TEN:
         rows = np.concatenate([_records(path / name, labels) for name in names])
         parts += [rows[:, labels:].reshape(-1, *PIXELS), rows[:, labels - 1].astype(np.int64)]
-    return from_arrays(str(path), *parts)
+    return from_arrays(str(path), *parts, task=task)
 
 
 def _records(file: Path, labels: int) -> np.ndarray:

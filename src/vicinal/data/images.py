@@ -7,11 +7,12 @@ import numpy as np
 
 from vicinal.data.raw import Raw
 from vicinal.data.tables import from_arrays
+from vicinal.data.targets import Task
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 
 
-def folder(path: Path) -> Raw:
+def folder(path: Path, task: Task | None = None) -> Raw:
     """One folder of images for each class; all images of one size, scaled to [0, 1].
 
     Folders named train and test above them, where both are there, are respected.
@@ -20,8 +21,8 @@ def folder(path: Path) -> Raw:
         ValueError: if there are no images, or images of several sizes; see also `checked`.
     """
     if (path / "train").is_dir() and (path / "test").is_dir():
-        return from_arrays(str(path), *_read(path / "train"), *_read(path / "test"))
-    return from_arrays(str(path), *_read(path))
+        return from_arrays(str(path), *_read(path / "train"), *_read(path / "test"), task=task)
+    return from_arrays(str(path), *_read(path), task=task)
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +60,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(images), np.array([file.parent.name for file in files])
 
 
-def idx(path: Path) -> Raw:
+def idx(path: Path, task: Task | None = None) -> Raw:
     """The four files of MNIST, Fashion-MNIST and their kin, packed or not.
 
     Raises:
@@ -69,7 +70,7 @@ def idx(path: Path) -> Raw:
     for part in ("train", "t10k"):
         x, y = _idx(path, f"{part}-images-idx3-ubyte"), _idx(path, f"{part}-labels-idx1-ubyte")
         parts += [x[:, None], y.astype(np.int64)]
-    return from_arrays(str(path), *parts)
+    return from_arrays(str(path), *parts, task=task)
 
 
 def _idx(path: Path, name: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from vicinal.data.cifar import cifar
 from vicinal.data.objects import from_object, hugging_face
 from vicinal.data.raw import Raw
 from vicinal.data.split import Split, split
+from vicinal.data.targets import Task
 
 
 def load(
@@ -19,7 +20,7 @@ def load(
     *,
     target: str | None = None,
     standardise: bool = True,
-    values: bool = False,
+    task: Task | None = None,
 ) -> Split:
     """Load a data set by name and split it at random.
 
@@ -29,23 +30,23 @@ def load(
         train_size: training examples to use, stratified; None for all of them.
         target: the target column of a table; None takes the last one.
         standardise: whether tables and values are; without it they come as they are.
-        values: whether whole numbers are values, such as counts; see `read`.
+        task: what is to be learnt; None for what the targets say.
 
     Raises:
         ValueError: see `read` and `split`.
     """
-    return split(read(name, target, values), name, seed, train_size, standardise=standardise)
+    return split(read(name, target, task), name, seed, train_size, standardise=standardise)
 
 
 @lru_cache(maxsize=2)
-def read(name: str, target: str | None = None, values: bool = False) -> Raw:
+def read(name: str, target: str | None = None, task: Task | None = None) -> Raw:
     """Read a data set by name, whole.
 
     A name is one of LOADERS; a file .csv, .parquet or .npz; a folder with one folder of images for
     each class; ``idx:FOLDER`` with the files of MNIST; ``cifar:FOLDER`` with those of CIFAR;
     ``hf:NAME`` for a set of Hugging Face; or ``module:attribute`` for an object in Python code,
-    which is run. Whether targets are classes or values follows from their kind: whole numbers and
-    texts are classes, floats are values; with `values`, whole numbers are values too.
+    which is run. What the targets are follows from their kind, unless the task is given: see
+    `targets`.
 
     Raises:
         ValueError: if there is no such data, or they are not fit to learn from, with the reason.
@@ -53,22 +54,22 @@ def read(name: str, target: str | None = None, values: bool = False) -> Raw:
     if name in LOADERS:
         if target is not None:
             raise ValueError(f"{name} has one target only. Leave out --target.")
-        return builtin(name)
+        return builtin(name, task)
     path = Path(name)
     if name.startswith("idx:"):
-        return images.idx(Path(name.removeprefix("idx:")))
+        return images.idx(Path(name.removeprefix("idx:")), task)
     if name.startswith("cifar:"):
-        return cifar(Path(name.removeprefix("cifar:")))
+        return cifar(Path(name.removeprefix("cifar:")), task)
     if name.startswith("hf:"):
-        return hugging_face(name, target, values)
+        return hugging_face(name, target, task)
     if path.suffix in tables.ENDINGS:
         if not path.is_file():
             raise ValueError(f"there is no file {name}.")
-        return tables.table(path, target, values)
+        return tables.table(path, target, task)
     if path.is_dir():
-        return images.folder(path)
+        return images.folder(path, task)
     if ":" in name:
-        return from_object(name, values)
+        return from_object(name, task)
     near = difflib.get_close_matches(name, LOADERS, n=1, cutoff=0.5)
     guess = f"Did you mean {near[0]}? " if near else ""
     raise ValueError(

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from vicinal.data.raw import Raw
 from vicinal.data.tables import from_arrays
+from vicinal.data.targets import Task
 
 
 def imported(name: str) -> Any:
@@ -33,7 +35,7 @@ def imported(name: str) -> Any:
     return value
 
 
-def from_object(name: str, values: bool = False) -> Raw:
+def from_object(name: str, task: Task | None = None) -> Raw:
     """Data named ``module:attribute``: (x, y), (x, y, x_test, y_test), or what gives them.
 
     The object is a tuple of arrays or tensors, a mapping with the keys x, y (and x_test, y_test),
@@ -63,7 +65,7 @@ def from_object(name: str, values: bool = False) -> Raw:
             f"{name} must be (x, y), (x, y, x_test, y_test), a mapping with these keys, or a data "
             f"set of torch, got {type(value).__name__}."
         )
-    return from_arrays(name, *map(_array, parts), values=values)
+    return from_arrays(name, *map(_array, parts), task=task)
 
 
 def _columns_of_pairs(name: str, rows: list[Any]) -> list[np.ndarray]:
@@ -82,7 +84,7 @@ def _columns_of_pairs(name: str, rows: list[Any]) -> list[np.ndarray]:
     return [np.stack([_array(x) for x, _ in rows]), np.array([_array(y) for _, y in rows])]
 
 
-def hugging_face(name: str, target: str | None, values: bool = False) -> Raw:
+def hugging_face(name: str, target: str | None, task: Task | None = None) -> Raw:
     """A set of Hugging Face, ``hf:NAME``: images and labels, or a table of numbers.
 
     Raises:
@@ -93,7 +95,7 @@ def hugging_face(name: str, target: str | None, values: bool = False) -> Raw:
     except ImportError as error:
         raise ValueError(f'{name} needs datasets: pip install "vicinal[hf]".') from error
     try:
-        found = datasets.load_dataset(name.removeprefix("hf:"))
+        found = _found(datasets, name.removeprefix("hf:"))
     except Exception as error:  # network, names, files: the library raises many kinds
         raise ValueError(f"cannot load {name}: {type(error).__name__}: {error}") from error
     parts = [found[key] for key in ("train", "test") if key in found]
@@ -106,7 +108,19 @@ def hugging_face(name: str, target: str | None, values: bool = False) -> Raw:
             f"{', '.join(parts[0].features)}."
         )
     arrays = (a for part in parts for a in _columns(name, part, label))
-    return from_arrays(name, *arrays, values=values)
+    return from_arrays(name, *arrays, task=task)
+
+
+def _found(datasets: Any, name: str) -> Mapping[str, Any]:
+    """A set by name, by the folder of its files, or as `save_to_disk` left it."""
+    saved = [Path(name) / file for file in ("dataset_dict.json", "dataset_info.json")]
+    found = (
+        datasets.load_from_disk(name)
+        if any(file.is_file() for file in saved)
+        else datasets.load_dataset(name)
+    )
+    parts: Mapping[str, Any] = found if isinstance(found, Mapping) else {"train": found}
+    return parts
 
 
 def _columns(name: str, part: Any, label: str) -> tuple[np.ndarray, np.ndarray]:

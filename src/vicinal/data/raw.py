@@ -1,6 +1,5 @@
 """A data set before it is split: arrays, what they are called, and what must hold of them."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -8,7 +7,7 @@ from hashlib import sha256
 import numpy as np
 from jaxtyping import Float, Shaped
 
-ENOUGH = 4  # examples of a class, so that each part can hold one
+from vicinal.data.targets import Targets, Task, sentence, targets
 
 
 @dataclass(frozen=True)
@@ -17,31 +16,40 @@ class Raw:
 
     Attributes:
         x: inputs, finite.
-        y: class ids (integers from 0) or values (floats).
+        y: class ids (integers from 0), labels (n, K) of 0 and 1, or values (floats), one or K.
         bounds: valid range of images; None for tables.
-        labels: names of the classes, in the order of their ids; empty for values.
+        labels: names of the classes in the order of their ids, of the labels, or of several values.
         features: names of the columns of a table, where they are known.
         test: rows that are for testing; None where the split is free to choose.
         digest: of the content, so that changed files are other data; empty for built-in sets.
+        task: what is to be learnt.
+        note: what a reader may want to have otherwise.
     """
 
     x: Float[np.ndarray, "n *rest"]
-    y: Shaped[np.ndarray, " n"]
+    y: Shaped[np.ndarray, "n *k"]
     bounds: tuple[float, float] | None = None
     labels: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     test: np.ndarray | None = None
     digest: str = ""
+    task: Task = "classification"
+    note: str = ""
 
     @property
     def classifies(self) -> bool:
         """Whether the targets are classes."""
-        return bool(self.y.dtype.kind == "i")
+        return self.task in ("classification", "binary")
 
     @property
     def classes(self) -> int:
-        """Number of classes; 0 for values."""
+        """Number of classes; 0 for labels and values."""
         return len(self.labels) if self.classifies else 0
+
+    @property
+    def told(self) -> str:
+        """What the targets were taken for, in a sentence."""
+        return sentence(Targets(self.y, self.task, self.labels, self.note))
 
 
 def checked(
@@ -52,26 +60,24 @@ def checked(
     bounds: tuple[float, float] | None = None,
     features: Sequence[str] = (),
     test: np.ndarray | None = None,
-    values: bool = False,
+    task: Task | None = None,
+    names: Sequence[str] = (),
 ) -> Raw:
-    """Someone's arrays as a data set; what the targets are follows from their kind.
-
-    Integers, truth values and texts are classes, but where `values` is set; floating numbers are
-    values.
+    """Someone's arrays as a data set; what the targets are is told, or follows from their kind.
 
     Args:
         name: what errors call the data.
         x: inputs (n, ...), numbers.
-        y: targets (n,).
+        y: targets (n,) or (n, K); see `targets`.
         bounds: valid range of images; None for tables.
         features: names of the columns of a table.
         test: rows that are for testing.
-        values: whether integers are values too, such as counts.
+        task: what is to be learnt; None for what the targets say.
+        names: of the targets, where there are several for each example.
 
     Raises:
-        ValueError: for no examples, sizes that differ, inputs or values that are not finite, one
-            class, classes of fewer examples than parts, constant values, equal columns, multi-label
-            targets, values outside of the bounds, texts where values are asked for.
+        ValueError: for no examples, sizes that differ, inputs that are not finite, equal columns,
+            values outside of the bounds, and targets that `targets` refuses.
         TypeError: for inputs that are not numbers.
     """
     x, y = np.asarray(x), np.asarray(y)
@@ -90,39 +96,13 @@ def checked(
         raise ValueError(f"{name}: images must lie in {bounds}, got {x.min():g} to {x.max():g}.")
     if x.ndim == 2:
         _refuse_equal_columns(name, x, features)
-    y, labels = _targets(name, y, values)
+    found = targets(name, y, task, names)
     content = sha256(np.ascontiguousarray(x).data)
-    content.update(np.ascontiguousarray(y).data)
-    return Raw(x, y, bounds, labels, tuple(features), test, content.hexdigest()[:12])
-
-
-def _targets(name: str, y: np.ndarray, values: bool) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Class ids with the names of the classes, or values."""
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1:
-        raise ValueError(
-            f"{name}: targets must have shape (n,), got {y.shape}. For several labels or values "
-            "per example use the functions from Python; studies take one target."
-        )
-    if values and y.dtype.kind not in "fiub":
-        raise ValueError(f"{name}: targets must be numbers to be values, got {y[0]!s}.")
-    if values or y.dtype.kind == "f":
-        if not np.isfinite(y).all():
-            raise ValueError(f"{name}: targets must be finite, got NaN or infinity.")
-        if y.min() == y.max():
-            raise ValueError(f"{name}: all targets are {y[0]:g}; there is nothing to learn.")
-        return y.astype(np.float64), ()
-    kinds, ids = np.unique(y.astype(str) if y.dtype.kind == "O" else y, return_inverse=True)
-    if len(kinds) < 2:
-        raise ValueError(f"{name} has one class only, {kinds[0]!s}: there is nothing to learn.")
-    few = [f"{kinds[k]} ({count})" for k, count in Counter(ids.tolist()).items() if count < ENOUGH]
-    if few:
-        raise ValueError(
-            f"{name}: every class needs {ENOUGH} examples or more, to have one in each part. Fewer "
-            f"have: {', '.join(few[:5])}. If the targets are values, write them as floats."
-        )
-    return ids.astype(np.int64), tuple(map(str, kinds))
+    content.update(np.ascontiguousarray(found.y).data)
+    digest = content.hexdigest()[:12]
+    return Raw(
+        x, found.y, bounds, found.labels, tuple(features), test, digest, found.task, found.note
+    )
 
 
 def _refuse_equal_columns(name: str, x: np.ndarray, features: Sequence[str]) -> None:

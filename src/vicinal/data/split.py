@@ -9,7 +9,8 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from vicinal.data.raw import Raw
-from vicinal.losses import Family, categorical, gaussian
+from vicinal.data.targets import Task
+from vicinal.losses import Family, bernoulli, bernoullis, categorical, gaussian, gaussians
 from vicinal.randomness import generator
 
 TEST, VALIDATION = 0.3, 0.2  # shares of all examples; the rest is for training
@@ -17,10 +18,10 @@ TEST, VALIDATION = 0.3, 0.2  # shares of all examples; the rest is for training
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a data set: inputs, class ids or values, and their rows in the whole."""
+    """One part of a data set: inputs, targets, and their rows in the whole."""
 
     x: Float[Tensor, "n *rest"]
-    y: Shaped[Tensor, " n"]
+    y: Shaped[Tensor, "n *k"]
     rows: Int[Tensor, " n"]
 
     def __len__(self) -> int:
@@ -33,14 +34,15 @@ class Split:
 
     Attributes:
         train, validation, test: stratified by class, where there are classes.
-        classes: number of classes; 0 where targets are values.
+        classes: number of classes; 0 where targets are labels or values.
         bounds: valid range of the inputs; None for standardised tables, which have none.
         mean, std: one number each, over all training inputs.
         family: the loss that fits the targets.
         unit: standard deviation of the training targets, by which values were divided after their
-            mean was taken off; 1 for classes.
-        labels: names of the classes.
+            mean was taken off; 1 for classes, and for several values, which differ in it.
+        labels: names of the classes, the labels, or several values.
         features: names of the columns of a table.
+        task: what is to be learnt.
     """
 
     train: Part
@@ -54,6 +56,7 @@ class Split:
     unit: float = 1.0
     labels: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    task: Task = "classification"
 
     @property
     def all(self) -> Part:
@@ -67,7 +70,9 @@ class Split:
     @property
     def outputs(self) -> int:
         """How many numbers a model gives for one example."""
-        return self.classes or 1
+        if self.train.y.ndim == 2:
+            return self.train.y.shape[1]
+        return self.classes if self.task == "classification" else 1
 
 
 def split(
@@ -108,9 +113,10 @@ def split(
     if standardise and not images:
         x = (x - x[train].mean(0)) / np.maximum(x[train].std(0), 1e-12)
     unit = 1.0
-    if standardise and not raw.classifies:
-        unit = float(y[train].std())
-        y = (y - y[train].mean()) / max(unit, 1e-12)
+    if standardise and raw.task == "regression":
+        deviation = y[train].std(0)
+        unit = float(deviation) if y.ndim == 1 else 1.0
+        y = (y - y[train].mean(0)) / np.maximum(deviation, 1e-12)
     if not raw.classifies:
         y = y.astype(np.float32)
 
@@ -127,11 +133,19 @@ def split(
         bounds=raw.bounds,
         mean=float(x[train].mean()),
         std=float(x[train].std()),
-        family=categorical if raw.classifies else gaussian,
+        family=family_of(raw.task, y.ndim == 2),
         unit=unit,
         labels=raw.labels,
         features=raw.features,
+        task=raw.task,
     )
+
+
+def family_of(task: Task, several: bool) -> Family:
+    """The loss that fits a task, with one target for each example or several."""
+    if task == "regression":
+        return gaussians if several else gaussian
+    return {"classification": categorical, "binary": bernoulli, "multilabel": bernoullis}[task]
 
 
 def _parts(raw: Raw, strata: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

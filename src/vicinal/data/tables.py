@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from vicinal.data.raw import Raw, checked
+from vicinal.data.targets import Task
 
 ENDINGS = (".csv", ".npz", ".parquet")
 
 
-def table(path: Path, target: str | None, values: bool = False) -> Raw:
+def table(path: Path, target: str | None, task: Task | None = None) -> Raw:
     """A table from a file.
 
     CSV needs a line of names. Parquet needs pyarrow. An NPZ file holds the arrays x and y, and
@@ -20,8 +21,9 @@ def table(path: Path, target: str | None, values: bool = False) -> Raw:
 
     Args:
         path: a file with one of ENDINGS.
-        target: name of the target column; None takes the last one. Not for NPZ.
-        values: whether whole numbers are values, such as counts, and not classes.
+        target: name of the target column, or several with commas between them; None takes the
+            last one. Not for NPZ.
+        task: what is to be learnt; None for what the targets say.
 
     Raises:
         ValueError: if the file cannot be read, or the target is not in it; see also `checked`.
@@ -29,17 +31,15 @@ def table(path: Path, target: str | None, values: bool = False) -> Raw:
     if path.suffix == ".npz":
         if target is not None:
             raise ValueError(f"{path} holds arrays: its targets are y. Leave out --target.")
-        return _arrays(path, values)
+        return _arrays(path, task)
     columns = _csv(path) if path.suffix == ".csv" else _parquet(path)
     names = list(columns)
     if len(names) < 2:
         raise ValueError(f"{path} needs a target and a feature at least, got columns {names}.")
-    chosen = names[-1] if target is None else target
-    if chosen not in columns:
-        near = difflib.get_close_matches(chosen, names, n=1)
-        guess = f" Did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{path} has no column {chosen!r}.{guess} Columns: {', '.join(names)}.")
-    features = [name for name in names if name != chosen]
+    chosen = _chosen(path, names, target)
+    features = [name for name in names if name not in chosen]
+    if not features:
+        raise ValueError(f"{path} needs a feature at least; all its columns are targets.")
     for name in features:
         if columns[name].dtype.kind not in "fiub":
             raise ValueError(
@@ -47,7 +47,31 @@ def table(path: Path, target: str | None, values: bool = False) -> Raw:
                 "as numbers, or leave it out."
             )
     x = np.stack([columns[name].astype(np.float64) for name in features], 1)
-    return checked(str(path), x, columns[chosen], features=features, values=values)
+    if len(chosen) == 1:
+        return checked(str(path), x, columns[chosen[0]], features=features, task=task)
+    for name in chosen:
+        if columns[name].dtype.kind not in "fiub":
+            raise ValueError(
+                f"{path}: of several targets each must be numbers, but {name} holds texts, such as "
+                f"{columns[name][0]!s}. Write 1 for on and 0 for off."
+            )
+    y = np.stack([columns[name] for name in chosen], 1)
+    return checked(str(path), x, y, features=features, task=task, names=chosen)
+
+
+def _chosen(path: Path, names: list[str], target: str | None) -> list[str]:
+    """The target columns; a name that itself holds commas is one column."""
+    if target is None or target in names:
+        return [names[-1] if target is None else target]
+    chosen = [name.strip() for name in target.split(",")]
+    for name in chosen:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            guess = f" Did you mean {near[0]}?" if near else ""
+            raise ValueError(f"{path} has no column {name!r}.{guess} Columns: {', '.join(names)}.")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"{path}: --target names a column twice: {target}.")
+    return chosen
 
 
 def _csv(path: Path) -> dict[str, np.ndarray]:
@@ -96,7 +120,7 @@ def _parquet(path: Path) -> dict[str, np.ndarray]:
     return columns
 
 
-def _arrays(path: Path, values: bool) -> Raw:
+def _arrays(path: Path, task: Task | None) -> Raw:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
@@ -105,12 +129,7 @@ def _arrays(path: Path, values: bool) -> Raw:
     if not {"x", "y"} <= arrays.keys():
         raise ValueError(f"{path} must hold the arrays x and y, got {', '.join(sorted(arrays))}.")
     return from_arrays(
-        str(path),
-        arrays["x"],
-        arrays["y"],
-        arrays.get("x_test"),
-        arrays.get("y_test"),
-        values=values,
+        str(path), arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test"), task=task
     )
 
 
@@ -121,7 +140,7 @@ def from_arrays(
     x_test: np.ndarray | None = None,
     y_test: np.ndarray | None = None,
     *,
-    values: bool = False,
+    task: Task | None = None,
 ) -> Raw:
     """Arrays as a data set; four axes are images, whose 8 bits are scaled to [0, 1].
 
@@ -140,5 +159,5 @@ def from_arrays(
     if x.ndim == 4:
         if x.dtype == np.uint8:
             x = x.astype(np.float32) / np.float32(255)  # images are many
-        return checked(name, x, y, bounds=(0.0, 1.0), test=test, values=values)
-    return checked(name, x, y, test=test, values=values)
+        return checked(name, x, y, bounds=(0.0, 1.0), test=test, task=task)
+    return checked(name, x, y, test=test, task=task)

@@ -33,7 +33,7 @@ class _Affine:
 
 def bound_of_trained(
     model: Model,
-    train: tuple[Float[Tensor, "n *rest"], Shaped[Tensor, " n"]],
+    train: tuple[Float[Tensor, "n *rest"], Shaped[Tensor, "n *k"]],
     held_out: Float[Tensor, "m *rest"],
     family: Family,
     *,

@@ -68,6 +68,9 @@ def over_all_logits(
 
 def _mean_partition(z: Float[Tensor, "n k"], family: Family, lam: float) -> float:
     """The mean of A(λ z_i + (1-λ) z_j) over all ordered pairs."""
+    if family.each is not None:
+        columns = torch.split(z, 1, dim=1)
+        return sum((_mean_partition(column, family.each, lam) for column in columns), 0.0)
     if family.scalar and family is not bernoulli:
         return _mean_by_numbers(z[:, 0], family, lam)
     if family is bernoulli:

@@ -71,9 +71,9 @@ def interval(difference: Difference, unit: str) -> str:
 
 def _topics(group: Group) -> list[tuple[str, tuple[Metric | None, ...]]]:
     norm = named_norm(group)
+    scores = [group.metric(k) for k in ("accuracy", "labels_right", "average_precision", "rmse")]
     topics: list[tuple[str, tuple[Metric | None, ...]]] = [
-        ("Test accuracy", (group.metric("accuracy"),)),
-        ("Test RMSE", (group.metric("rmse"),)),
+        *((metric.label, (metric,)) for metric in scores if metric is not None),
         ("Coverage of predicted intervals", (group.metric("coverage"),)),
         ("NLL", (group.metric("nll_before"), group.metric("nll_after"))),
         ("ECE", (group.metric("ece_before"), group.metric("ece_after"))),

@@ -53,6 +53,14 @@ NORMS = {"linf": "l∞", "l2": "l2", "l1": "l1"}
 # key, label, unit, better, path inside `measured`
 _PLAIN: tuple[tuple[str, str, Unit, Better, tuple[str, ...]], ...] = (
     ("accuracy", "Test accuracy", "percent", "higher", ("accuracy", "test")),
+    ("labels_right", "Test accuracy, label by label", "percent", "higher", ("labels_right",)),
+    (
+        "average_precision",
+        "Average precision, mean over labels",
+        "percent",
+        "higher",
+        ("average_precision",),
+    ),
     ("rmse", "Test RMSE", "", "lower", ("rmse",)),
     ("r_squared", "Test R²", "", "higher", ("r2",)),
     ("mae", "Test mean absolute error", "", "lower", ("mae",)),
@@ -110,6 +118,25 @@ _PLAIN: tuple[tuple[str, str, Unit, Better, tuple[str, ...]], ...] = (
 )
 
 
+_IN_OTHER_WORDS: dict[str, dict[str, str]] = {
+    "multilabel": {
+        "Test accuracy": "Test accuracy, all labels right",
+        "Accuracy": "All labels right",
+        "NLL, before temperature": "NLL per label, before temperature",
+        "NLL, after temperature": "NLL per label, after temperature",
+        "ECE, before temperature": "ECE over all labels, before temperature",
+        "ECE, after temperature": "ECE over all labels, after temperature",
+    },
+    "several values": {
+        "Test RMSE": "Test RMSE, in standard deviations",
+        "Test R²": "Test R², mean over the values",
+        "Test mean absolute error": "Test mean absolute error, in standard deviations",
+        "RMSE": "RMSE, in standard deviations,",
+    },
+}
+"""What a metric is called where there are several targets for each example."""
+
+
 def attack_name(attack: str, steps: int) -> str:
     """FGSM, PGD-20, worst case."""
     if attack in (named := {"ensemble": "worst case", "minimum norm": "nearest broken point"}):
@@ -129,17 +156,33 @@ def at(record: Any, *path: str) -> Any:
 def measurements(record: Mapping[str, Any]) -> dict[Metric, float | None]:
     """Every metric of one finished run; None where the value is not finite."""
     measured = record.get("measured") or {}
+    words = _words(record)
     found: dict[Metric, float | None] = {}
     for key, label, unit, better, path in _PLAIN:
         if path[0] not in measured:
             continue  # of another kind of target
+        label = words.get(label, label)
         found[Metric(key, label, unit, better)] = finite(at(measured, *path))
         if key.startswith("signed_gap"):
             found[_size_of_gap(key, label)] = _absolute(finite(at(measured, *path)))
-    return found | dict(_robust(measured))
+    return found | dict(_robust(measured, words))
 
 
-def _robust(measured: Mapping[str, Any]) -> Iterator[tuple[Metric, float | None]]:
+def several(record: Mapping[str, Any]) -> str:
+    """Which kind of several targets each example has: multilabel, several values, or none."""
+    task = at(record, "data", "task")
+    if task == "multilabel":
+        return "multilabel"
+    return "several values" if task == "regression" and at(record, "data", "labels") else ""
+
+
+def _words(record: Mapping[str, Any]) -> Mapping[str, str]:
+    return _IN_OTHER_WORDS.get(several(record), {})
+
+
+def _robust(
+    measured: Mapping[str, Any], words: Mapping[str, str]
+) -> Iterator[tuple[Metric, float | None]]:
     of_values: list[tuple[str, str, Unit, Better, Mapping[str, Any]]] = [
         ("rmse", "RMSE", "", "lower", c) for c in measured.get("robust_rmse") or ()
     ]
@@ -152,7 +195,7 @@ def _robust(measured: Mapping[str, Any]) -> Iterator[tuple[Metric, float | None]
             if point["eps"] > 0:  # at 0 it is the clean accuracy again
                 threat = Threat(attack, steps, norm, float(point["eps"]))
                 key = f"robust/{attack}-{steps}/{norm}/{threat.eps:g}"
-                label = f"{name} under {threat.described}"
+                label = f"{words.get(name, name)} under {threat.described}"
                 yield Metric(key, label, unit, better, threat), finite(point[value])
 
 

@@ -9,6 +9,8 @@ from vicinal.report.numbers import NONE, differences, spread
 
 MAIN = (
     "accuracy",
+    "labels_right",
+    "average_precision",
     "rmse",
     "r_squared",
     "coverage",

@@ -61,7 +61,10 @@ def table(runs: Runs, *, wide: bool) -> Table:
 def _titles(runs: Runs, robust: Metric | None, wide: bool) -> list[Text]:
     difference = f"minus {_short(runs.baseline)} [95%]"
     score = {"accuracy": "accuracy %", "rmse": "RMSE"}[_score(runs)]
+    precise = runs.metric("average_precision") is not None
+    score = "all right %" if precise else score
     titles = [score, difference] if wide else [f"{score}\n{difference}"]
+    titles += ["mAP %"] if precise else []
     join = " " if wide else "\n"
     if _score(runs) == "accuracy":
         titles += [f"NLL{join}→ scaled", f"ECE %{join}→ scaled", "T"]
@@ -77,6 +80,8 @@ def _cells(runs: Runs, method: str, robust: Metric | None, wide: bool) -> Iterat
     score = runs.cell(method, _score(runs))
     levels = (_spread(score), _difference(runs, method, score))
     yield from levels if wide else ("\n".join(levels),)
+    if runs.metric("average_precision") is not None:
+        yield _spread(runs.cell(method, "average_precision"))
     if _score(runs) == "accuracy":
         yield _arrow(runs, method, "nll", wide)
         yield _arrow(runs, method, "ece", wide)
