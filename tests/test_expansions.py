@@ -382,6 +382,38 @@ def test_the_expanded_objective_is_never_negative_for_classes():
     torch.testing.assert_close(losses[plain >= 0], plain[plain >= 0])
 
 
+@pytest.mark.parametrize("family", [gaussian, poisson], ids=lambda family: family.name)
+def test_the_expanded_objective_of_values_is_never_below_the_least_loss(family):
+    """Where the expansion says less than the best output could reach, the plain loss stands."""
+    model, x, y = case(family, n=60, scale=3)
+    steep = lambda z: 6 * (2 * model(z)).sin()
+    draw = Expanded(1.0)(x, y, np.random.default_rng(0))
+    plain = sum(taylor_terms(steep, x, y, draw.partner, 1 / 6, family))
+    outputs = torch.linspace(-16, 8, 200_001, dtype=torch.float64)
+    least = torch.stack([family(outputs, v.expand(len(outputs))).min() for v in y])
+    below = plain < least - 1e-6
+    assert 2 < below.sum() < 50
+    losses = vicinal_losses(steep, x, y, draw, family)
+    assert (losses >= least - 1e-6).all()
+    torch.testing.assert_close(losses[below], family(steep(x), y)[below])
+    above = plain > least + 1e-6
+    torch.testing.assert_close(losses[above], plain[above])
+
+
+def test_training_on_the_expansion_of_values_stays_finite():
+    """A smooth net is not rewarded for curving without end, which R3 alone would do."""
+    model, x, y = case(gaussian, n=40, scale=1)
+    rng = np.random.default_rng(0)
+    optimiser = torch.optim.AdamW(model.requires_grad_(True).parameters(), lr=0.03)
+    for _ in range(150):
+        optimiser.zero_grad()
+        vicinal_losses(model, x, y, Expanded(1.0)(x, y, rng), gaussian).mean().backward()
+        optimiser.step()
+    with torch.no_grad():
+        fitted = (gaussian(model(x), y) + y**2 / 2).mean()
+    assert fitted < (y**2 / 2).mean()
+
+
 def test_the_expanded_objective_refuses_batch_statistics_and_other_losses(unchecked):
     _, x, y = case(categorical)
     draw = Expanded()(x, y, np.random.default_rng(0))

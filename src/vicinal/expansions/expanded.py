@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vicinal.derivatives.second_order import engine_of
 from vicinal.forward import check_family, refuse_batch_statistics
 from vicinal.laws import Beta
-from vicinal.losses import Family
+from vicinal.losses import Family, poisson
 from vicinal.mixing.draw import Draw, Loss, Model, moved
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 from vicinal.taylor import terms_along
@@ -28,9 +28,14 @@ class Expanded:
         + \tfrac\kappa2\, \langle p_i - y_i, H_i[\delta_i, \delta_i] \rangle$$
 
     with $\delta_i$ the way to the partner and κ = E[λ(1-λ)]. The last term is 0, and costs
-    nothing, for piecewise-linear nets. The first-order term can be negative without bound while
-    no loss of classes is, so a sum below 0 shows that the example has left the regime of the
-    expansion: it then counts with its plain loss alone.
+    nothing, for piecewise-linear nets.
+
+    The terms can be negative without bound: the last one in any smooth net, which could be trained
+    to curve ever more; the first one where the loss is nearly linear, as for classes that are
+    mistaken. But the loss that is expanded is at least $-A^*(y_i)$, the least loss that any output
+    has against the label: 0 for classes, $-y_i^2/2$ for Gaussian values, $y_i - y_i \log y_i$
+    for counts. So a sum below that shows that the example has left the regime of the expansion:
+    it then counts with its plain loss alone.
 
     Args:
         alpha: shape of the law of λ ~ Beta(alpha, alpha), positive; only κ enters.
@@ -85,8 +90,16 @@ class ExpandedDraw:
             refuse_batch_statistics(list(model.modules()), eval_mode=False)
         terms = terms_along(engine_of(model, loss), x, y, x[self.partner] - x, self.spread)
         total = terms.loss + terms.slope + terms.curvature + terms.residual
-        return torch.where(total >= 0, total, terms.loss) if loss.classifies else total
+        return torch.where(total >= least_loss(loss, y, total), total, terms.loss)
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> "ExpandedDraw":
         """The same draw on another device."""
         return moved(self, device, non_blocking)
+
+
+def least_loss(family: Family, y: Tensor, like: Tensor) -> Float[Tensor, " n"]:
+    """The least loss that any output can have against each label; for soft ones of classes 0."""
+    if family.classifies:
+        return torch.zeros_like(like)
+    own = y - torch.xlogy(y, y) if family is poisson else -y.square() / 2
+    return own.reshape(len(y), -1).sum(-1)
