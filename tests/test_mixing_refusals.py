@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from strategies import STRATEGIES
 from vicinal.losses import categorical
 from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import CutMix, HMix, ResizeMix
@@ -58,6 +59,14 @@ def test_refuses_what_would_go_wrong_silently(unchecked):
         CutMix()(torch.zeros(4, 3), y, rng())
     with pytest.raises(TypeError, match="RegMixupDraw is not a plain draw"):
         mix(x, RegMixup()(x, y, rng()))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_strategy_draws_for_one_tensor(name, unchecked):
+    x, y = torch.zeros(4, 2, 5, 5), torch.arange(4)
+    for several in ((x, x), {"image": x}, x.numpy()):
+        with pytest.raises(TypeError, match="a strategy draws for one tensor, got"):
+            STRATEGIES[name](several, y, rng())
 
 
 def test_refuses_memory_that_does_not_fit(unchecked):

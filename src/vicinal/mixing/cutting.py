@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vicinal.laws import Beta
-from vicinal.mixing.draw import Draw, told, weights_like
+from vicinal.mixing.draw import Draw, one_tensor, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 Interval = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
@@ -170,7 +170,9 @@ def image_size(x: Tensor, name: str) -> tuple[int, int]:
 
     Raises:
         ValueError: if x has fewer than three axes.
+        TypeError: if x is not a tensor.
     """
+    one_tensor(x)
     if x.ndim < 3:
         raise ValueError(
             f"{name} takes images (n, ..., H, W), got shape {tuple(x.shape)}. "

@@ -82,7 +82,11 @@ class Objective(Protocol):
 
 AnyDraw = Mixture | Objective | None
 Strategy = Callable[[Tensor, Tensor, np.random.Generator], AnyDraw]
-"""A function of (x, y, rng) to a draw. Training without mixing is the strategy None."""
+"""A function of (x, y, rng) to a draw. Training without mixing is the strategy None.
+
+Of several inputs it takes the one whose shape decides, such as the image that is cut; the draw is
+then applied to all of them.
+"""
 
 
 def told(record: Any) -> str:
@@ -108,13 +112,33 @@ def moved(record: Record, device: torch.device | str | int, non_blocking: bool) 
     return replace(record, **changes)
 
 
+def weight_dtype(x: Tensor) -> torch.dtype:
+    """The floating dtype of x; the default one for integers."""
+    one_tensor(x)
+    return x.dtype if x.is_floating_point() else torch.get_default_dtype()
+
+
 def weights_like(x: Tensor, values: np.ndarray) -> Tensor:
     """Weights in the floating dtype of x (float32 for integers), on its device."""
-    dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+    dtype = weight_dtype(x)
     if values.dtype == bool:  # NumPy casts these six times as fast
         values = values.astype(np.float32)
     # strides are kept by the cast, and those of a transposed mask would slow mixing sixfold
     return torch.from_numpy(np.ascontiguousarray(values)).to(x.device, dtype)
+
+
+def one_tensor(x: Tensor) -> None:
+    """Refuse several inputs where a strategy is called, which draws for one.
+
+    Raises:
+        TypeError: if x is not a tensor.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"a strategy draws for one tensor, got {type(x).__name__}. Of several inputs pass the "
+            "one whose shape decides, such as the image that is cut, and mix all of them with "
+            "the draw; arrays pass as torch.from_numpy(x)."
+        )
 
 
 def per_sample(share: Tensor, ndim: int) -> Tensor:

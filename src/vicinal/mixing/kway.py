@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vicinal.mixing.draw import Blend, told, weights_like
+from vicinal.mixing.draw import Blend, told, weight_dtype, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 
@@ -52,8 +52,9 @@ class DirichletMixup:
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Blend:
         """Draw weights and partners for this batch."""
-        dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
-        unit = torch.finfo(dtype).eps / 2  # sums of multiples of it up to 1 are not rounded
+        unit = (
+            torch.finfo(weight_dtype(x)).eps / 2
+        )  # sums of multiples of it up to 1 are not rounded
         weights = rng.dirichlet([self.alpha] * int(self.k), len(x))
         ends = np.round(np.cumsum(weights, axis=1) / unit)
         ends[:, -1] = 1 / unit

@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
+from vicinal.mixing.draw import one_tensor
 from vicinal.mixing.label_kernel import blocks, near_values, near_vectors
 
 Partners = Int[np.ndarray, " n"]
@@ -26,7 +27,9 @@ def partners(pairing: Pairing, x: Tensor, y: Tensor, rng: np.random.Generator) -
 
     Raises:
         ValueError: if there is not one partner in 0..n-1 per sample.
+        TypeError: if x is not a tensor.
     """
+    one_tensor(x)
     rows = np.asarray(pairing(x, y, rng))
     if rows.shape != (len(x),) or not (len(x) == 0 or 0 <= rows.min() <= rows.max() < len(x)):
         raise ValueError(
