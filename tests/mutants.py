@@ -298,7 +298,7 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ("expansions/shrunk.py", "[0.5, 0.5, -1.0]", "[0.5, 0.5, 1.0]", "test_expansions.py"),
     (
         "expansions/shrunk.py",
-        "share - law.spread - share**2",
+        "share - spread - share**2",
         "share - share**2",
         "test_expansions.py",
     ),
@@ -309,7 +309,15 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
         "test_expansions.py",
     ),
     ("expansions/noise.py", '/ 2, "the expansion"', ', "the expansion"', "test_expansions.py"),
-    ("expansions/expanded.py", "total >= 0, total", "total >= -1e9, total", "test_expansions.py"),
+    ("expansions/expanded.py", "total >= least", "1e9 + total >= least", "test_expansions.py"),
+    ("expansions/expanded.py", "-y.square() / 2", "-y.square()", "test_expansions.py"),
+    ("expansions/expanded.py", "y - torch.xlogy(y, y)", "-torch.xlogy(y, y)", "test_expansions.py"),
+    (
+        "mixing/apply.py",
+        "first < end and start",
+        "first < start and start",
+        "test_mixing_refusals.py",
+    ),
     ("stream/expand.py", "spread * both.std(0)", "spread / 2 * both.std(0)", "test_stream.py"),
     (
         "stream/reservoir.py",

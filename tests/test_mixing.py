@@ -21,6 +21,8 @@ from vicinal.losses import categorical
 from vicinal.mixing.apply import mix
 from vicinal.mixing.draw import Blend, Draw
 from vicinal.mixing.labels import mixed_loss, soft_targets, vicinal_losses
+from vicinal.mixing.puzzle import PuzzleMix
+from vicinal.mixing.saliency import SaliencyMix
 
 Batch = namedtuple("Batch", "n height width dtype layout seed")
 each_strategy = pytest.mark.parametrize("name", STRATEGIES)
@@ -134,6 +136,19 @@ def gradients_are_those_of_a_linear_map(strategy, batch):
         torch.testing.assert_close((gradient * v).sum(), 2 * (c * mix(v, draw)).sum())
 
 
+def axes_between_samples_and_pixels_do_not_matter(strategy, batch):
+    """Images without channels, and volumes, are mixed as images are."""
+    if isinstance(strategy, SaliencyMix | PuzzleMix):
+        return  # their masks depend on a model, and so on what it takes
+    x, y = random_images(batch, channels=2)
+    mixed = mix(x, mixture(strategy, x, y, batch.seed))
+    volume = torch.stack([x, x], 2)
+    draw = mixture(strategy, volume, y, batch.seed)
+    assert mix(volume, draw).equal(torch.stack([mixed, mixed], 2))
+    plane = x[:, 1]
+    assert mix(plane, mixture(strategy, plane, y, batch.seed)).equal(mixed[:, 1])
+
+
 LAWS = [
     pixels_say_what_the_label_says,
     labels_sum_to_one_exactly,
@@ -143,6 +158,7 @@ LAWS = [
     one_seed_is_one_draw,
     mixing_is_the_formula_pixel_by_pixel,
     gradients_are_those_of_a_linear_map,
+    axes_between_samples_and_pixels_do_not_matter,
 ]
 
 
