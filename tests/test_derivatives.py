@@ -18,7 +18,7 @@ from vicinal.derivatives.elementwise import FUNCTIONS
 from vicinal.derivatives.second_order import engine_of
 from vicinal.laws import Beta
 from vicinal.losses import bernoulli, categorical
-from vicinal.taylor import expand, taylor_terms
+from vicinal.taylor import along, expand, taylor_terms
 
 Y = torch.tensor([0, 2])
 HARD = {"mobilenet"}  # has no second derivative in autograd
@@ -174,6 +174,36 @@ def test_falls_back_and_says_so():
     outputs, first, second = dense(lambda z: model(z), x, v)
     torch.testing.assert_close(got.first, first)
     torch.testing.assert_close(got.residual, (categorical.residual(outputs, y) * second).sum(1))
+
+
+@pytest.mark.parametrize("only", [FORWARD, BACKWARD, DIFFERENCES])
+def test_dropout_has_one_mask_for_a_value_and_its_derivatives(only):
+    """In train mode, against differences of the model with its random numbers repeated."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 32), nn.GELU(), nn.Dropout(0.5), nn.Linear(32, 4))
+    model.double().train()
+    x, v = torch.randn(2, 6, 3, dtype=torch.float64)
+    y = torch.arange(6) % 4
+    engine = engine_of(model, categorical)
+    engine.candidates[:] = [only]
+
+    def loss(t):
+        torch.manual_seed(1)
+        return categorical(model(x + t * v), y)
+
+    with torch.no_grad():
+        ahead, here, behind = (loss(t) for t in (1e-4, 0.0, -1e-4))
+    torch.manual_seed(1)
+    terms = along(engine, x, y, v)
+    after = torch.get_rng_state()
+    assert engine.report == only
+    torch.testing.assert_close(terms.loss, here)
+    torch.testing.assert_close(terms.slope, (ahead - behind) / 2e-4, rtol=1e-5, atol=1e-8)
+    bend = (ahead - 2 * here + behind) / 1e-8 / 2
+    torch.testing.assert_close(terms.curvature + terms.residual, bend, rtol=1e-5, atol=1e-6)
+    torch.manual_seed(1)
+    model(x)
+    assert after.equal(torch.get_rng_state())  # the next batch has another mask
 
 
 def test_outputs_that_hide_from_autograd_are_differenced():

@@ -71,15 +71,34 @@ class Engine:
 
     def _run(self, x: Tensor, y: Tensor, directions: Tensor) -> Along:
         if self.candidates[0] == BACKWARD:
-            return Along(*backward.outputs_and_derivatives(self.f, x, y, directions, self.family))
+            f = _repeating(self.f)
+            return Along(*backward.outputs_and_derivatives(f, x, y, directions, self.family))
         if self.candidates[0] == FORWARD:
             outputs, first, second = forward.outputs_along(self.f, x, directions)
         else:
-            outputs, first, second = differences.outputs_along(self.wide, x, directions)
+            outputs, first, second = differences.outputs_along(_repeating(self.wide), x, directions)
         if second is None:
             return Along(outputs, first, outputs.new_zeros(len(x)))
         residual = self.family.residual(outputs, y) * second
         return Along(outputs, first, residual.flatten(1).sum(-1) if residual.ndim > 1 else residual)
+
+
+def _repeating(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The function with the same random numbers at every call, so that dropout has one mask.
+
+    Several passes with masks of their own would be no derivatives of one function. What comes after
+    draws on, as after a single call.
+    """
+    state = torch.get_rng_state()
+    begun = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda = torch.cuda.get_rng_state_all() if begun else []
+
+    def repeated(x: Tensor) -> Tensor:
+        torch.set_rng_state(state)
+        torch.cuda.set_rng_state_all(cuda)
+        return f(x)
+
+    return repeated
 
 
 @contextmanager

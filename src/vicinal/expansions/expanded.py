@@ -28,7 +28,8 @@ class Expanded:
         + \tfrac\kappa2\, \langle p_i - y_i, H_i[\delta_i, \delta_i] \rangle$$
 
     with $\delta_i$ the way to the partner and κ = E[λ(1-λ)]. The last term is 0, and costs
-    nothing, for piecewise-linear nets.
+    nothing, for piecewise-linear nets. The model is run in its own mode; dropout has one mask for
+    the loss of an example and its derivatives.
 
     The terms can be negative without bound: the last one in any smooth net, which could be trained
     to curve ever more; the first one where the loss is nearly linear, as for classes that are
