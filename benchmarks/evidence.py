@@ -80,7 +80,7 @@ STUDIES = (
     Study("breast-cancer-strong", "breast_cancer", MIXUPS, 5, 100, attacks="full"),
     Study("digits-200", "digits", IMAGES, 5, 100, 200),
     Study("digits", "digits", IMAGES, 5, 30),
-    Study("fashion-2k", FILES, FEW, 5, 20, 2_000, "mlp"),
+    Study("fashion-2k", FILES, IMAGES, 5, 20, 2_000, "mlp"),
     Study("fashion-12k", FILES, FEW, 5, 10, 12_000, "mlp"),
     Study("fashion-2k-cnn", FILES, (*MIXUPS, "cutmix"), 5, 13, 2_000),
     Study("fashion-12k-cnn", FILES, MIXUPS, 5, 4, 12_000),

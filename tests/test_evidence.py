@@ -98,3 +98,8 @@ def test_what_the_page_says_of_the_studies_is_counted():
                 m: (cells[key]["difference"] or [0])[0] for m, cells in kept["methods"].items()
             }
             assert max(means, key=means.get) == smoothing
+    kept = evidence.load("fashion-2k")
+    words = [evidence.written(kept, m, "accuracy") for m in kept["methods"]]
+    assert [sum(w in word for word in words) for w in ("better", "worse")] == [0, 3]
+    words = [evidence.written(kept, m, "ece_before") for m in kept["methods"]]
+    assert sum("better" in word for word in words) == 16
