@@ -301,3 +301,53 @@ def test_the_whole_comes_back_in_its_order_and_units(tmp_path, values):
     assert abs(float(split.train.x.mean())) < 1e-6
     assert sorted(torch.cat([split.train.rows, split.test.rows]).tolist()) != list(range(40))
     assert split.all.rows.tolist() == list(range(40))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Pillow, for the mode
+def test_sixteen_bits_are_scaled_and_not_cut_off(tmp_path):
+    """Beside images of 8 bits, as a folder may hold both."""
+    levels = np.linspace(0, 65535, 36).reshape(6, 6).astype(np.uint16)
+    for label in ("ant", "bee"):
+        (tmp_path / label).mkdir()
+        for k in range(4):
+            Image.fromarray(levels).save(tmp_path / label / f"{k}.png")
+    Image.fromarray((levels // 257).astype(np.uint8)).save(tmp_path / "bee" / "8bit.png")
+    raw = read(str(tmp_path))
+    assert np.allclose(raw.x[:, 0], levels / 65535, atol=1 / 255)
+    assert np.allclose(raw.x[0, 0], levels / 65535, atol=1e-7)
+
+
+def test_sets_of_hugging_face_from_disk(tmp_path, monkeypatch):
+    """Images with classes, and a table with several labels, as `save_to_disk` leaves them."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    pixels = RNG.integers(0, 256, (12, 5, 4), dtype=np.uint8)
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["owl", "cat"])}
+    )
+    images = datasets.Dataset.from_dict(
+        {"image": [Image.fromarray(p) for p in pixels], "label": [0, 1] * 6}, features=features
+    )
+    datasets.DatasetDict(
+        {"train": images.select(range(8)), "test": images.select(range(8, 12))}
+    ).save_to_disk(tmp_path / "images")
+    raw = read(f"hf:{tmp_path / 'images'}")
+    assert np.allclose(raw.x[:, 0] * 255, pixels, atol=1e-4)
+    assert raw.labels == ("cat", "owl")
+    assert raw.y.tolist() == [1, 0] * 6
+    assert raw.test.tolist() == [8, 9, 10, 11]
+    features = datasets.Features(
+        {
+            "a": datasets.Value("float64"),
+            "labels": datasets.Sequence(datasets.ClassLabel(names=["wet", "cold"])),
+        }
+    )
+    lists = [[], [0], [1], [0, 1]] * 5
+    whole = datasets.Dataset.from_dict({"a": X[:20, 0], "labels": lists}, features=features)
+    whole.save_to_disk(tmp_path / "table")
+    raw = read(f"hf:{tmp_path / 'table'}")
+    assert raw.task == "multilabel"
+    assert raw.y.tolist() == [[0, 0], [1, 0], [0, 1], [1, 1]] * 5
+    whole.add_column("b", ["x"] * 20).save_to_disk(tmp_path / "texts")
+    with pytest.raises(ValueError, match="the column b holds no numbers"):
+        read(f"hf:{tmp_path / 'texts'}")

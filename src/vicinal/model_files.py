@@ -155,6 +155,11 @@ def _made(name: str, factory: Any, *arguments: Any) -> Any:
         return factory(*arguments) if takes else factory()
     except Exception as error:  # someone's code may raise anything
         last = traceback.extract_tb(error.__traceback__)[-1]
+        if last.filename == __file__:  # it could not be called at all
+            raise ValueError(
+                f"{name} must take the shape of an example and the number of outputs, or nothing: "
+                f"{error}."
+            ) from error
         place = f"{Path(last.filename).name}, line {last.lineno}"
         raise ValueError(f"{name} failed in {place}: {type(error).__name__}: {error}") from error
 
@@ -163,12 +168,13 @@ def _check_outputs(name: str, model: nn.Module, split: Split) -> None:
     """Refuse a model that cannot take the data, or gives another number of outputs."""
     try:
         with torch.no_grad(), unchanged(model) as f:
-            found = tuple(f(split.train.x[:2]).shape)
+            outputs = f(split.train.x[:2])
     except Exception as error:  # someone's model may raise anything
         raise ValueError(
             f"the model {name} cannot take a batch of shape {tuple(split.train.x[:2].shape)}: "
             f"{type(error).__name__}: {error}"
         ) from error
+    found = tuple(outputs.shape)
     if found != (2, split.outputs) and not (split.outputs == 1 and found == (2,)):
         what = {
             "classification": f"{split.classes} classes",
@@ -179,6 +185,11 @@ def _check_outputs(name: str, model: nn.Module, split: Split) -> None:
         raise ValueError(
             f"the model {name} must give outputs of shape (n, {split.outputs}) for {what}, got "
             f"{found} for a batch of 2."
+        )
+    if not torch.isfinite(outputs).all():
+        raise ValueError(
+            f"the model {name} gives NaN or infinity for the first examples, before any training. "
+            "Check how its weights are made."
         )
 
 

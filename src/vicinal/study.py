@@ -16,6 +16,7 @@ from vicinal.attacks.adversarial import bounded
 from vicinal.data import Split, Task, load, read
 from vicinal.executors import check
 from vicinal.executors.launch import failed, launch
+from vicinal.forward import logits_of
 from vicinal.groups import groups
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
@@ -163,15 +164,23 @@ def _check_smallest(name: str, split: Split, batch_size: int, parts: int) -> Non
     last = len(split.train) % batch_size or batch_size
     sizes = {len(rows) for n in {last, batch_size} for rows in np.array_split(range(n), parts)}
     rows = min(sizes - {0})
+    model = build_model(name, split, 0).train()
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError(f"the model {name} has no parameters to train.")
     try:
         with torch.random.fork_rng():
-            build_model(name, split, 0).train()(split.train.x[:rows])
+            outputs = logits_of(model, split.train.x[:rows])
     except Exception as error:  # someone's model may raise anything
         raise ValueError(
             f"the model {name} cannot train on a batch of {rows}, the smallest part of one: "
             f"{type(error).__name__}: {error}. Choose another batch_size (the last batch of an "
             f"epoch has {last} of {len(split.train)} examples)."
         ) from error
+    if not outputs.requires_grad:
+        raise ValueError(
+            f"the outputs of the model {name} have no gradient: somewhere it cuts them off, by "
+            "detach, no_grad, argmax or a way through NumPy."
+        )
 
 
 def _check_methods(

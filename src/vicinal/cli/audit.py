@@ -69,7 +69,7 @@ def audit(
         seed: Of the split, starts, patches and resamples.
         out: Folder for the results.
     """
-    say = Console(stderr=True)
+    say = Console(stderr=True, emoji=False)
     try:
         split, loaded = _opened(model, data, target, architecture, seed, standardise, family)
         other = None
@@ -219,6 +219,6 @@ def _write(record: dict[str, Any], out: Path) -> None:
     command = "vicinal " + shlex.join(sys.argv[1:])
     store.write(out / "audit.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     store.write(out / "audit.html", audited.page(record, command=command))
-    console = Console()
+    console = Console(emoji=False)
     console.print(audited.terminal(record))
     console.print(escape(f"\nReport: {out / 'audit.html'}"), highlight=False, soft_wrap=True)

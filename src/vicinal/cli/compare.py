@@ -97,6 +97,11 @@ def compare(
     if processes > 1:
         if (executor, jobs or 1) != ("loky", 1):
             refuse(EITHER)
+        if processes > batch_size:  # before as many processes are started
+            refuse(
+                f"{processes} processes cannot share a batch of {batch_size}: pass fewer, or a "
+                "larger batch_size."
+            )
         return _in_processes(processes, given | {"processes": 1})
     with starting():
         from vicinal import study
@@ -134,7 +139,7 @@ def compare(
             parts=place.processes if parts is None else parts,
             precision=precision,
         )
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         dismiss()
         refuse(error)
     work = len(plan.runs) * (epochs + MEASURES[attacks])
@@ -153,7 +158,7 @@ def _report(records: list[dict[str, Any]], out: Path) -> int:
 
     command = "vicinal " + shlex.join(sys.argv[1:])
     store.write(out / "report.html", page.render(records, command=command))
-    console = Console()
+    console = Console(emoji=False)
     console.print(terminal.summary(comparison.compare(records)))
     console.print(escape(f"Report: {out / 'report.html'}"), highlight=False, soft_wrap=True)
     return FAILED_RUN if any(record["status"] == "failed" for record in records) else 0

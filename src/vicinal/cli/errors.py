@@ -40,7 +40,7 @@ def misread(error: CycloptsError) -> Text:
 
 def refuse(error: object) -> NoReturn:
     """Say what is wrong and exit with BAD_INPUT."""
-    Console(stderr=True).print(
+    Console(stderr=True, emoji=False).print(
         f"[bold red]Error:[/] {escape(reason(error))}", highlight=False, soft_wrap=True
     )
     raise SystemExit(BAD_INPUT)

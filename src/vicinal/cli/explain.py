@@ -73,7 +73,7 @@ def explain(
         seed: Of the split and of the pairs.
         out: Folder for the results.
     """
-    say = Console(stderr=True)
+    say = Console(stderr=True, emoji=False)
     try:
         split, loaded = _opened(model, data, target, architecture, seed, standardise, family)
         chosen: Part = getattr(split, part)
@@ -259,7 +259,7 @@ def _write(record: dict[str, Any], examples: "Examples", out: Path) -> None:
     store.write(out / "explanation.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     store.write(out / "explanation.html", page)
     store.write(out / "explanation.svg", still.svg(figures(record)))
-    console = Console()
+    console = Console(emoji=False)
     console.print(explained.table(record))
     for topic, text in explained.sentences(record):
         console.print(f"[bold]{topic}:[/] {escape(text)}", highlight=False)

@@ -15,7 +15,7 @@ Say = Callable[[str], None]
 
 def starting() -> AbstractContextManager[object]:
     """Says that torch starts, which takes a while, to those who watch."""
-    console = Console()
+    console = Console(emoji=False)
     return console.status("starting torch") if console.is_terminal else nullcontext()
 
 
@@ -31,7 +31,7 @@ def working(what: str, total: int, *, shared: bool = False) -> Iterator[tuple[Ad
     Raises:
         SystemExit: if the work was interrupted, refused, or the folder can no longer be used.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

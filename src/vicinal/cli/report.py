@@ -28,6 +28,8 @@ def report(runs: Path, *, out: Path | None = None) -> int:
     except (OSError, ValueError) as error:
         refuse(error)
     for name in unreadable:
-        Console(stderr=True).print(f"Skipped, cannot be read: {escape(str(name))}", highlight=False)
-    Console().print(escape(f"Report: {out}"), highlight=False, soft_wrap=True)
+        Console(stderr=True, emoji=False).print(
+            f"Skipped, cannot be read: {escape(str(name))}", highlight=False
+        )
+    Console(emoji=False).print(escape(f"Report: {out}"), highlight=False, soft_wrap=True)
     return FAILED_RUN if unreadable else 0

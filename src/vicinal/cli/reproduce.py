@@ -55,7 +55,7 @@ def reproduce(
             of CIFAR. The approximation keeps two moons.
         out: Folder for the results.
     """
-    say, shown = Console(stderr=True), Console()
+    say, shown = Console(stderr=True, emoji=False), Console(emoji=False)
     try:
         known("figure", name, (*FIGURES, ALL))
         if seeds is not None and not seeds >= 1:

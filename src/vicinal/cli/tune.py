@@ -97,7 +97,7 @@ def tune(
             seed=seed,
         )
     store.write(out / "tune.json", json.dumps(store.plain(found.to_json()), indent=1) + "\n")
-    console = Console()
+    console = Console(emoji=False)
     console.print(_table(found))
     for sentence in _sentences(found):
         console.print(escape(sentence), highlight=False, soft_wrap=True)

@@ -1,7 +1,9 @@
 """Images: a folder for each class, or files in the format of MNIST."""
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,11 +46,9 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     for file in files:
         try:
             with Image.open(file) as image:
-                grey = image.mode in ("1", "L", "I", "I;16")
-                pixels = np.asarray(image.convert("L" if grey else "RGB"))
+                pixels = pixels_of(image)
         except OSError as error:
             raise ValueError(f"{file} cannot be read as an image: {error}") from error
-        pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         first = pixels.shape if first is None else first
         if pixels.shape != first:
             raise ValueError(
@@ -57,7 +57,23 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 f"{pixels.shape[1]}×{pixels.shape[2]} in {pixels.shape[0]}. Resize them beforehand."
             )
         images.append(pixels)
-    return np.stack(images), np.array([file.parent.name for file in files])
+    return stack(images), np.array([file.parent.name for file in files])
+
+
+def pixels_of(image: Any) -> np.ndarray:
+    """An image of Pillow as (channels, height, width): 8 bits, or floats in [0, 1] from 16 bits."""
+    if image.mode.startswith("I"):  # Pillow would cut off 16 bits at 255
+        return np.asarray(image).astype(np.float32)[None] / np.float32(65535)
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))[None]
+    return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+
+
+def stack(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Images of one shape; all as floats in [0, 1] where some of them are."""
+    if len({image.dtype for image in images}) > 1:
+        images = [image / np.float32(255) if image.dtype == np.uint8 else image for image in images]
+    return np.stack(images)
 
 
 def idx(path: Path, task: Task | None = None) -> Raw:

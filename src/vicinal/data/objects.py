@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from vicinal.data.images import pixels_of, stack
 from vicinal.data.raw import Raw
 from vicinal.data.tables import from_arrays
 from vicinal.data.targets import Task
@@ -99,6 +100,8 @@ def hugging_face(name: str, target: str | None, task: Task | None = None) -> Raw
     except Exception as error:  # network, names, files: the library raises many kinds
         raise ValueError(f"cannot load {name}: {type(error).__name__}: {error}") from error
     parts = [found[key] for key in ("train", "test") if key in found]
+    if not parts:
+        raise ValueError(f"{name} has no part called train, got {', '.join(map(str, found))}.")
     label = target or next(
         (k for k in ("label", "labels", "fine_label") if k in parts[0].features), ""
     )
@@ -124,13 +127,25 @@ def _found(datasets: Any, name: str) -> Mapping[str, Any]:
 
 
 def _columns(name: str, part: Any, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets of a part; classes by their names, lists of classes as labels."""
+    kind, y = part.features[label], part[label]
+    inner: Any = getattr(kind, "feature", None)
+    if hasattr(inner, "names"):
+        y = np.array([np.isin(np.arange(len(inner.names)), ids) for ids in y]).astype(np.int64)
+    elif hasattr(kind, "names"):
+        y = np.array(kind.names)[np.asarray(y)]
     others = [key for key in part.features if key != label]
     if len(others) == 1 and type(part.features[others[0]]).__name__ == "Image":
-        images = [np.asarray(image.convert("RGB")) for image in part[others[0]]]
+        images = [pixels_of(image) for image in part[others[0]]]
         if len({image.shape for image in images}) > 1:
-            raise ValueError(f"{name} has images of several sizes. Resize them beforehand.")
-        return np.stack(images).transpose(0, 3, 1, 2), np.asarray(part[label])
-    return np.stack([np.asarray(part[key]) for key in others], 1), np.asarray(part[label])
+            raise ValueError(f"{name} has images of several sizes or kinds. Make them alike.")
+        return stack(images), np.asarray(y)
+    for key in others:
+        if np.asarray(part[key][:1]).dtype.kind not in "fiub":
+            raise ValueError(
+                f"{name}: the column {key} holds no numbers. Encode it as numbers, or leave it out."
+            )
+    return np.stack([np.asarray(part[key]) for key in others], 1), np.asarray(y)
 
 
 def _array(value: Any) -> np.ndarray:

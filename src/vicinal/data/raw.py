@@ -93,7 +93,10 @@ def checked(
             f"the first at row {rows[0]}. Fill in or leave out what is missing."
         )
     if bounds is not None and not bounds[0] <= x.min() <= x.max() <= bounds[1]:
-        raise ValueError(f"{name}: images must lie in {bounds}, got {x.min():g} to {x.max():g}.")
+        raise ValueError(
+            f"{name}: images must lie in {bounds}, got {x.min():g} to {x.max():g}. Divide them by "
+            "their largest possible value, or pass 8 bits (uint8)."
+        )
     if x.ndim == 2:
         _refuse_equal_columns(name, x, features)
     found = targets(name, y, task, names)
