@@ -85,10 +85,33 @@ def test_temperature_scales_with_the_logits(scale):
 
 def test_temperature_says_where_there_is_none():
     right, wrong = torch.tensor([[2.0, 0.0]]), torch.tensor([0])
-    with pytest.warns(UserWarning, match="use more validation data"):
-        assert fit_temperature(right, wrong) == 0.05
     with pytest.warns(UserWarning, match="no better than a constant"):
         assert fit_temperature(right, 1 - wrong) == 20
+
+
+@pytest.mark.parametrize("n", [1, 10, 1000])
+@pytest.mark.parametrize("scale", [0.5, 4.0])
+def test_temperature_of_separable_examples_is_that_of_one_more_with_any_label(n, scale):
+    """n right and half of one more: p = (n + ½)/(n + 1), in closed form for equal logits."""
+    z = scale * torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64).repeat(n, 1)[:n]
+    y = torch.arange(n) % 2
+    with pytest.warns(UserWarning, match=f"{n} examples, 0 of them classified wrongly"):
+        fitted = fit_temperature(z, y)
+    expected = scale / np.log((n + 0.5) / 0.5)
+    np.testing.assert_allclose(fitted, expected, 1e-8)
+
+
+def test_temperature_is_left_alone_where_one_more_example_changes_little():
+    """One wrong of 5 determines it; one of 20, by a hair, does not."""
+    z = torch.tensor([[3.0, 0.0]], dtype=torch.float64)
+    y = torch.zeros(5, dtype=torch.long)
+    y[0] = 1
+    np.testing.assert_allclose(fit_temperature(z.repeat(5, 1), y), 3 / np.log(4), 1e-8)
+    z = z.repeat(20, 1)
+    z[0] = torch.tensor([0.0, 0.01])
+    with pytest.warns(UserWarning, match="20 examples, 1 of them classified wrongly.*from 0.32"):
+        fitted = fit_temperature(z, torch.zeros(20, dtype=torch.long))
+    assert 0.75 < fitted < 0.85
 
 
 @pytest.mark.parametrize("function", [calibration, fit_temperature])

@@ -11,13 +11,7 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from vicinal.attacked import Strength, attacked
-from vicinal.calibration import (
-    COLDEST,
-    HOTTEST,
-    calibration,
-    calibration_of_positive,
-    fit_temperature,
-)
+from vicinal.calibration import calibration, calibration_of_positive, fit_temperature
 from vicinal.calibration.checks import pair
 from vicinal.calibration.values import coverage
 from vicinal.data import Part, Split
@@ -193,13 +187,13 @@ def _accuracy(last: Row, gap: dict[str, float]) -> dict[str, Any]:
 
 def _scaled(validation: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> dict[str, Any]:
     """Calibration as trained, and after one temperature that was fitted on validation data."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a temperature at its limit is recorded below
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")  # that it is not determined is recorded below
         temperature = fit_temperature(*validation)
     logits, y = test
     return {
         "temperature": temperature,
-        "temperature_at_limit": temperature in (COLDEST, HOTTEST),
+        "temperature_at_limit": bool(caught),
         "calibration": {
             "before": calibration(logits, y),
             "after": calibration(logits / temperature, y),

@@ -22,6 +22,7 @@ from vicinal.calibration.measure import calibration
 from vicinal.calibration.record import Calibration
 
 COLDEST, HOTTEST = 0.05, 20.0  # the range of a fitted temperature
+UNSURE = 2.0  # the factor by which one more example may move it
 
 
 @dataclass(frozen=True)
@@ -60,21 +61,29 @@ def fit_temperature(logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) ->
     $\mathrm{mean}_i(E_{p_i(b)}[z] - z_{i,y_i})$ is found by bracketing. Fit it on held-out data,
     never on the data you then measure.
 
+    Where (nearly) all examples are classified correctly the NLL falls (nearly) for ever as T goes
+    to 0, and its minimum would make the model absurdly sure. So it is asked what one more example
+    with a label drawn at random among the classes would change. If it would more than double T,
+    the examples do not determine it, and the T fitted with that example is returned.
+
     Args:
         logits: raw outputs of the model on validation data, (n, classes), finite.
         y: class ids.
 
     Returns:
-        T in [0.05, 20], above 1 if the model was over-confident. T is put at an end, with a
-        UserWarning, where the NLL has no minimum within: 0.05 when every example is classified
-        correctly (the NLL then falls for ever as T does).
+        T in [0.05, 20], above 1 if the model was over-confident.
+
+    Warns:
+        UserWarning: if the examples do not determine T, or if the logits do no better than a
+            constant prediction, so that T is 20.
 
     Raises:
         ValueError: for logits that are not finite, wrong shapes, class ids out of range, rows that
             are probabilities.
 
     Source:
-        Guo, Pleiss, Sun, Weinberger (2017), arXiv:1706.04599, section 4.2.
+        Guo, Pleiss, Sun, Weinberger (2017), arXiv:1706.04599, section 4.2; the further example, as
+        in the targets of Platt (1999), is not in it.
 
     Example:
         >>> z = torch.tensor([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
@@ -87,24 +96,42 @@ def fit_temperature(logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) ->
     refuse_probabilities(logits)
     z = logits.detach().double()
     z = z - z.gather(1, y[:, None].long())  # then the derivative is E_p[z] alone
-
-    def derivative(inverse: float) -> float:
-        return float(((inverse * z).softmax(-1) * z).sum(-1).mean())
-
-    low, high = 1 / HOTTEST, 1 / COLDEST
-    if derivative(low) >= 0 or derivative(high) <= 0:
-        end = HOTTEST if derivative(low) >= 0 else COLDEST
+    fitted, prudent = _least(z, more=0), _least(z, more=1)
+    if fitted == HOTTEST:
         warnings.warn(
-            f"the NLL has no minimum for a temperature in [{COLDEST}, {HOTTEST}]; returning {end}. "
-            + (
-                "The logits do no better than a constant prediction."
-                if end == HOTTEST
-                else "The model classifies (nearly) all of these examples correctly: use more "
-                "validation data."
-            ),
+            f"the NLL has no minimum for a temperature up to {HOTTEST}, which is returned. The "
+            "logits do no better than a constant prediction.",
             stacklevel=2,
         )
-        return end
+    elif prudent > UNSURE * fitted:
+        wrong = int((z > 0).any(1).sum())
+        warnings.warn(
+            f"{len(z)} examples, {wrong} of them classified wrongly, do not determine a "
+            f"temperature: one more could move it from {fitted:.2g} to {prudent:.2g}, which is "
+            "returned. Use more validation data.",
+            stacklevel=2,
+        )
+        return max(prudent, COLDEST)
+    return fitted
+
+
+def _least(z: Float[Tensor, "n classes"], more: int) -> float:
+    """The temperature of least NLL up to the hottest, with more examples whose label is any class.
+
+    Args:
+        z: logits minus that of the label.
+        more: how many, with the logits of all others on average.
+    """
+
+    def derivative(inverse: float) -> float:
+        mean = ((inverse * z).softmax(-1) * z).sum(-1)
+        return float(mean.mean() + more / len(z) * (mean - z.mean(-1)).mean())
+
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    if derivative(low) >= 0:
+        return HOTTEST
+    if derivative(high) <= 0:
+        return 0.0  # if any; below the coldest
     return float(1 / brentq(derivative, low, high, xtol=1e-12, rtol=4 * np.finfo(float).eps))
 
 

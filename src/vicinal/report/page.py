@@ -168,8 +168,8 @@ def _notes(records: Sequence[Record]) -> tuple[str, ...]:
         return ()
     named = "; ".join(f"{method} seed {seed}" for method, seed in at_limit)
     return (
-        f"The temperature stopped at the limit of its search, so scaling may not be at its best: "
-        f"{named}.",
+        "The held-out examples do not determine the temperature (nearly all are right, or it ended "
+        f"at a limit), so scaling may not be at its best: {named}.",
     )
 
 
