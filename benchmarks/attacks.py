@@ -1,4 +1,11 @@
-"""What attacks cost, in ratios measured in turns: python benchmarks/attacks.py."""
+"""What attacks cost and find, beside other libraries, measured in turns.
+
+    python benchmarks/attacks.py
+
+The times of PGD are told in passes to the input; foolbox, torchattacks and
+adversarial-robustness-toolbox run the same attack, pyautoattack the ensemble. Those that are not
+installed are left out.
+"""
 
 import time
 from collections.abc import Callable
@@ -10,7 +17,7 @@ from torch import nn
 import vicinal as vc
 from vicinal.attacks.worst import worst_case
 
-REPEATS, STEPS, EPS = 7, 20, 8 / 255
+REPEATS, RUNS, STEPS, EPS = 7, 2, 20, 8 / 255
 
 
 def small() -> nn.Module:
@@ -29,14 +36,14 @@ def wide() -> nn.Module:
     )  # fmt: skip
 
 
-def seconds(*calls: Callable[[], object]) -> list[float]:
+def seconds(*calls: Callable[[], object], repeats: int = REPEATS) -> list[float]:
     """Shortest time of each, in turns, so that a busy moment does not fall on one alone."""
     times: list[list[float]] = [[] for _ in calls]
-    for repeat in range(REPEATS + 1):
+    for repeat in range(repeats + 1):
         for call, found in zip(calls, times, strict=True):
             start = time.perf_counter()
             call()
-            if repeat:
+            if repeat:  # the first warms up
                 found.append(time.perf_counter() - start)
     return [min(found) for found in times]
 
@@ -48,22 +55,40 @@ def passes(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
         torch.autograd.grad(vc.categorical(model(leaf), y).sum(), leaf)
 
 
-def peers(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str, Callable[[], object]]:
-    """The same attack of those libraries that are installed."""
-    found: dict[str, Callable[[], object]] = {}
+Attack = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def peers(model: nn.Module, shape: tuple[int, ...], eps: float) -> dict[str, Attack]:
+    """The same attack of those libraries that are installed: as many steps of the same length."""
+    found: dict[str, Attack] = {"vicinal": lambda x, y: vc.pgd(model, x, y, eps, steps=STEPS)}
+    size = 2.5 * eps / STEPS
     try:
         import foolbox
 
-        attack = foolbox.attacks.LinfPGD(steps=STEPS, random_start=False)
+        attack = foolbox.attacks.LinfPGD(steps=STEPS, abs_stepsize=size, random_start=False)
         wrapped = foolbox.PyTorchModel(model, bounds=(0, 1))
-        found["foolbox"] = lambda: attack(wrapped, x, y, epsilons=EPS)
+        found["foolbox"] = lambda x, y: attack(wrapped, x, y, epsilons=eps)[1]
     except ImportError:
         pass
     try:
         import torchattacks
 
-        other = torchattacks.PGD(model, eps=EPS, alpha=2.5 * EPS / STEPS, steps=STEPS)
-        found["torchattacks"] = lambda: other(x, y)
+        found["torchattacks"] = torchattacks.PGD(
+            model, eps=eps, alpha=size, steps=STEPS, random_start=False
+        )
+    except ImportError:
+        pass
+    try:
+        from art.attacks.evasion import ProjectedGradientDescent
+        from art.estimators.classification import PyTorchClassifier
+
+        estimator = PyTorchClassifier(
+            model, nn.CrossEntropyLoss(), shape, 10, clip_values=(0, 1), device_type="cpu"
+        )
+        toolbox = ProjectedGradientDescent(
+            estimator, eps=eps, eps_step=size, max_iter=STEPS, batch_size=1000, verbose=False
+        )
+        found["art"] = lambda x, y: torch.from_numpy(toolbox.generate(x.numpy(), y.numpy()))
     except ImportError:
         pass
     return found
@@ -74,14 +99,35 @@ def pgd() -> None:
     for name, model in (("small CNN", small()), ("wide CNN", wide())):
         model = model.eval()
         x, y = torch.rand(64, 3, 32, 32), torch.randint(10, (64,))
-        others = peers(model, x, y)
-        base, ours, *rest = seconds(
-            partial(passes, model, x, y),
-            partial(vc.pgd, model, x, y, EPS, steps=STEPS),
-            *others.values(),
+        attacks = peers(model, (3, 32, 32), EPS)
+        base, *times = seconds(
+            partial(passes, model, x, y), *(partial(a, x, y) for a in attacks.values())
         )
-        written = [f"{peer} {t / base:.2f}" for peer, t in zip(others, rest, strict=True)]
-        print(f"  {name:10} vicinal {ours / base:.2f}   {'   '.join(written)}")
+        written = [f"{peer} {t / base:.2f}" for peer, t in zip(attacks, times, strict=True)]
+        print(f"  {name:10} {'   '.join(written)}")
+
+
+def found_by_pgd(model: nn.Module, x: torch.Tensor, y: torch.Tensor, eps: float) -> None:
+    """Accuracy that is left, how far the points went, and what else the attack changed."""
+    print(f"\nPGD-{STEPS} on {len(x)} digits, small CNN, linf {eps}: what is left and what changed")
+    for name, attack in peers(model, tuple(x.shape[1:]), eps).items():
+        model.train()
+        for parameter in model.parameters():
+            parameter.grad = None
+        before = torch.get_rng_state()
+        z = attack(x, y)
+        changed = {
+            "mode": not model.training,
+            "parameter gradients": any(p.grad is not None for p in model.parameters()),
+            "random state": not torch.get_rng_state().equal(before),
+        }
+        accuracy = float((model.eval()(z).argmax(1) == y).double().mean())
+        far, out = float((z - x).abs().max()) / eps, not bool(((z >= 0) & (z <= 1)).all())
+        told = ", ".join([what for what, hit in changed.items() if hit]) or "nothing"
+        print(
+            f"  {name:13} accuracy {accuracy:.3f}   largest step {far:.4f} eps"
+            f"{'   leaves the box' if out else ''}   changed: {told}"
+        )
 
 
 def trained_on_digits() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
@@ -96,30 +142,35 @@ def trained_on_digits() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
             optimizer.zero_grad()
             vc.categorical(model(split.train.x[rows]), split.train.y[rows]).mean().backward()
             optimizer.step()
-    return model.eval().requires_grad_(False), split.test.x[:100], split.test.y[:100]
+    return model.eval(), split.test.x[:100], split.test.y[:100]
 
 
-def ensemble() -> None:
-    model, x, y = trained_on_digits()
+def autoattack(model: nn.Module, norm: str, eps: float) -> Attack | None:
+    try:
+        import pyautoattack
+    except ImportError:
+        return None
+    kind = {"linf": "Linf", "l2": "L2"}[norm]
+    attack = pyautoattack.AutoAttack(model, eps=eps, norm=kind, seed=0)
+    return lambda x, y: attack.run_standard_evaluation(x, y)[0]
+
+
+def ensemble(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
+    model.eval().requires_grad_(False)
     print("\nworst_case on 100 digits, small CNN   bar <= 0.6 of pyautoattack, no higher accuracy")
     for norm, eps in (("linf", 0.06), ("l2", 0.4)):
-        start = time.perf_counter()
-        found = worst_case(model, x, y, eps, norm=norm)
-        ours = time.perf_counter() - start
-        line = f"  {norm:5} eps {eps}: accuracy {found.accuracy.value:.2f} in {ours:.1f} s"
-        try:
-            import pyautoattack
-        except ImportError:
-            print(line)
-            continue
-        published = pyautoattack.AutoAttack(
-            model, eps=eps, norm={"linf": "Linf", "l2": "L2"}[norm], seed=0
+        published = autoattack(model, norm, eps)
+        attacks = [lambda: worst_case(model, x, y, eps, norm=norm)]  # noqa: B023
+        attacks += [] if published is None else [lambda: published(x, y)]  # noqa: B023
+        found, times = attacks[0](), seconds(*attacks, repeats=RUNS)
+        print(
+            f"  {norm:5} eps {eps}: accuracy {found.accuracy.value:.2f} in {times[0]:.2f} s", end=""
         )
-        start = time.perf_counter()
-        z = published.run_standard_evaluation(x, y)[0]
-        theirs = time.perf_counter() - start
-        accuracy = float((model(z).argmax(1) == y).double().mean())
-        print(f"{line}; pyautoattack {accuracy:.2f} in {theirs:.1f} s: {ours / theirs:.2f}")
+        if published is not None:
+            accuracy = float((model(published(x, y)).argmax(1) == y).double().mean())
+            ratio = times[0] / times[1]
+            print(f"; pyautoattack {accuracy:.2f} in {times[1]:.2f} s: {ratio:.2f}", end="")
+        print()
         for account in found.accounts:
             print(
                 f"    {account.attack:15} tried {account.tried:3} broke {account.broken:3} "
@@ -131,4 +182,6 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     torch.set_num_threads(1)
     pgd()
-    ensemble()
+    digits = trained_on_digits()
+    found_by_pgd(*digits, 0.06)
+    ensemble(*digits)
