@@ -11,6 +11,7 @@ from vicinal.attacks.ball import Ball, Bounds, Norm, Size, ball
 from vicinal.attacks.climb import climb
 from vicinal.attacks.door import Function, entered
 from vicinal.attacks.goal import Goal, goal
+from vicinal.attacks.pgd import check_restarts
 from vicinal.forward import Model
 from vicinal.losses import Family, categorical
 
@@ -86,11 +87,7 @@ def apgd(
         raise ValueError(f"steps must be at least 1, got {steps}.")
     if loss not in ("family", "dlr", "targeted"):
         raise ValueError(f"loss must be 'family', 'dlr' or 'targeted', got {loss!r}.")
-    if not restarts >= 1 or (restarts > 1 and rng is None):
-        raise ValueError(
-            "restarts must be at least 1, and more than 1 needs rng=numpy.random.default_rng(seed) "
-            f"to start elsewhere; got restarts={restarts}, rng={rng}."
-        )
+    check_restarts(restarts, rng)
     within, aim = ball(x, eps, norm, bounds), goal(family, y, tolerance)
     with entered(model, x, y, family) as f:
         found = x.detach()

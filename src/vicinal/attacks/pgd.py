@@ -58,11 +58,7 @@ def pgd(
     """
     if not steps >= 1:
         raise ValueError(f"steps must be at least 1, got {steps}.")
-    if not restarts >= 1 or (restarts > 1 and rng is None):
-        raise ValueError(
-            "restarts must be at least 1, and more than 1 needs rng=numpy.random.default_rng(seed) "
-            f"to start elsewhere; got restarts={restarts}, rng={rng}."
-        )
+    check_restarts(restarts, rng)
     within, aim = ball(x, eps, norm, bounds), goal(family, y)
     with entered(model, x, y, family) as f:
         starts = (x.detach() if rng is None else within.random(rng) for _ in range(restarts))
@@ -73,6 +69,19 @@ def pgd(
                 best.put(left, ascend(f, within[left], start[left], aim[left], steps))
     aim.warn()
     return best.z.clone()
+
+
+def check_restarts(restarts: int, rng: np.random.Generator | None) -> None:
+    """Refuse no starts, and several that would all be the same.
+
+    Raises:
+        ValueError: then.
+    """
+    if not restarts >= 1 or (restarts > 1 and rng is None):
+        raise ValueError(
+            "restarts must be at least 1, and more than 1 needs rng=numpy.random.default_rng(seed) "
+            f"to start elsewhere; got restarts={restarts}, rng={rng}."
+        )
 
 
 def ascend(f: Function, within: Ball, start: Tensor, aim: Goal, steps: int) -> "Best":
