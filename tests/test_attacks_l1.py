@@ -10,7 +10,7 @@ from torch import nn
 
 from vicinal.attacks.apgd import apgd
 from vicinal.attacks.ball import ball
-from vicinal.attacks.climb import climb
+from vicinal.attacks.climb import Path, Sparse, climb
 from vicinal.attacks.fab import fab
 from vicinal.attacks.fgsm import fgsm
 from vicinal.attacks.fmn import fmn
@@ -142,3 +142,17 @@ def test_minimal_distortion_in_a_box_is_the_linear_program(attack):
         assert excess.max() < 2e-3
     else:
         assert (excess < 0.02).double().mean() >= 0.9
+
+
+def test_apgd_takes_full_steps_again_where_the_best_got_sparser():
+    """At a checkpoint, in section 3.2 of the source: 5 of 10 features are fewer, 10 are not."""
+    within = ball(torch.zeros(2, 10, dtype=torch.float64), 2.0, "l1", None)
+    best = torch.full((2, 10), 0.1, dtype=torch.float64)
+    best[0, :5] = 0
+    ten, ones = torch.full((2,), 10.0, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    pace = Sparse(size=0.4 * ones, rises=torch.zeros(2).long(), share=ones, support=ten)
+    path = Path(best, best, best, ones, best, best, ones, pace)
+    assert pace.stuck(within, path, 4).tolist() == [True, False]
+    np.testing.assert_allclose(pace.size, [2.0, 0.4 / 1.5])
+    np.testing.assert_allclose(pace.share, [0.5 / 1.5, 1 / 1.5])
+    assert pace.support.tolist() == [5, 10]

@@ -10,7 +10,7 @@ from torch import nn
 
 from norms import NORMS, ORDER, dual, length
 from vicinal.attacks.ball import space
-from vicinal.attacks.fab import fab, onto_plane
+from vicinal.attacks.fab import _next, fab, onto_plane
 from vicinal.attacks.fmn import fmn
 from vicinal.losses import bernoulli, categorical, gaussian
 
@@ -177,3 +177,15 @@ def test_bad_input(attack, unchecked):
         attack(linear, x + 1, y, family=bernoulli)
     with pytest.raises(ValueError, match=r"class ids must lie in 0\.\.1"):
         attack(lambda x: torch.stack([linear(x), -linear(x)], 1), x, y + 1, family=categorical)
+
+
+def test_a_step_of_fab_is_that_of_the_paper():
+    """Equation 8: both projections with overshoot 1.05, at most a tenth of the way towards x."""
+    x, z = torch.tensor([[0.0, 0.0]]).double(), torch.tensor([[2.0, 1.0]]).double()
+    gradient, margin = torch.tensor([[3.0, 4.0]]).double(), torch.tensor([-5.0]).double()
+    here = np.array([3, 4]) * 5 / 25  # onto 3 d + 4 e = 5 from z
+    there = np.array([3, 4]) * (5 + 10) / 25  # from x, where the plane is 15 away
+    share = min(np.linalg.norm(here) / (np.linalg.norm(here) + np.linalg.norm(there)), 0.1)
+    expected = (1 - share) * (np.array([2, 1]) + 1.05 * here) + share * 1.05 * there
+    found = _next(space(x, "l2", None), z, margin, gradient)
+    np.testing.assert_allclose(found[0], expected)
