@@ -8,12 +8,12 @@ from scipy.stats import beta
 from torch import nn
 
 from reference import dense
-from vicinal.expansions.expanded import Expanded
+from vicinal.expansions.expanded import Expanded, least_loss
 from vicinal.expansions.masked import expand_strategy
 from vicinal.expansions.noise import expand_noise
 from vicinal.expansions.shrunk import expand_shrunk, mean_larger_share
 from vicinal.laws import Beta, Fixed, Law, Tilted, Uniform
-from vicinal.losses import bernoulli, categorical, gaussian, poisson
+from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians, poisson
 from vicinal.mixing.cutting import CutMix, HMix
 from vicinal.mixing.draw import Draw
 from vicinal.mixing.fmix import FMix
@@ -24,14 +24,14 @@ from vicinal.mixing.noisy import NoisyFeatureMixup
 from vicinal.risk import vicinal_risk
 from vicinal.taylor import expand, taylor_terms
 
-FAMILIES = [categorical, bernoulli, gaussian, poisson]
+FAMILIES = [categorical, bernoulli, gaussian, poisson, bernoullis, gaussians]
 LAWS = [Beta(1), Beta(0.3), Beta(0.5, 2), Beta(4, 1.5)]
 
 
 def case(family, n=6, scale=1.0, activation=nn.GELU):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        k = 4 if family is categorical else 1
+        k = 1 if family.scalar else 4
         model = nn.Sequential(
             nn.Linear(3, 8), activation(), nn.Linear(8, 8), activation(), nn.Linear(8, k)
         )
@@ -41,6 +41,8 @@ def case(family, n=6, scale=1.0, activation=nn.GELU):
             "bernoulli": torch.rand(n, dtype=torch.float64),
             "gaussian": torch.randn(n, dtype=torch.float64),
             "poisson": torch.rand(n, dtype=torch.float64) * 3,
+            "bernoullis": torch.rand(n, 4, dtype=torch.float64),
+            "gaussians": torch.randn(n, 4, dtype=torch.float64),
         }[family.name]
     return model.double().requires_grad_(False), x, y
 
@@ -97,11 +99,9 @@ def test_shrunk_remainder_is_third_order(family):
     noise = torch.from_numpy(np.random.default_rng(0).normal(size=(6, 4)))
     for scale in (0.1, 0.05, 0.025):
         model, x, _ = case(family, scale=scale)
-        y = (
-            (scale * noise).softmax(1)
-            if family is categorical
-            else 0.5 + scale * noise[:, 0].tanh()
-        )
+        y = 0.5 + scale * (noise[:, 0] if family.scalar else noise).tanh()
+        if family is categorical:
+            y = (scale * noise).softmax(1)
         exact = vicinal_risk(model, x, y, Fixed(0.7), family).value
         errors.append(abs(exact - expand_shrunk(model, x, y, Fixed(0.7), family).total))
     orders = np.log2(np.divide(errors[:-1], errors[1:]))
@@ -380,6 +380,17 @@ def test_the_expanded_objective_is_never_negative_for_classes():
     assert (losses >= 0).all()
     torch.testing.assert_close(losses[plain < 0], categorical(steep(x), y)[plain < 0])
     torch.testing.assert_close(losses[plain >= 0], plain[plain >= 0])
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_no_output_has_less_than_the_least_loss(family):
+    model, x, y = case(family, n=40)
+    best = {"gaussian": y, "gaussians": y, "poisson": y.log()}.get(family.name)
+    least = least_loss(family, y, torch.zeros(40, dtype=torch.float64))
+    if best is not None:
+        torch.testing.assert_close(family(best, y), least)
+    for k in range(20):
+        assert (family((1 + k) * model(x + k), y) >= least - 1e-12).all()
 
 
 @pytest.mark.parametrize("family", [gaussian, poisson], ids=lambda family: family.name)

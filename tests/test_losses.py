@@ -148,3 +148,7 @@ def test_values_out_of_range():
         bernoulli.check_labels(torch.zeros(2), torch.tensor([0.0, 1.5]))
     with pytest.raises(ValueError, match="must be finite"):
         gaussian.check_labels(torch.zeros(2), torch.tensor([0.0, float("nan")]))
+    with pytest.raises(ValueError, match="counts must be 0 or more for the family poisson, got -1"):
+        poisson.check_labels(torch.zeros(2), torch.tensor([3.0, -1.0]))
+    poisson.check_labels(torch.zeros(2), torch.tensor([3.0, 0.0]))
+    gaussian.check_labels(torch.zeros(2), torch.tensor([3.0, -1.0]))

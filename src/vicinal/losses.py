@@ -102,7 +102,8 @@ class Family:
         """Refuse targets out of range; apart from the call, because it waits for the device.
 
         Raises:
-            ValueError: if a class id or a probability is out of range, or a value not finite.
+            ValueError: if a class id or a probability is out of range, or a value not finite,
+                or a count negative.
         """
         f, y = self._aligned(outputs, y)
         low, high = (float(y.min()), float(y.max())) if y.numel() else (0.0, 0.0)
@@ -117,6 +118,8 @@ class Family:
                 )
         elif not torch.isfinite(y).all():
             raise ValueError("targets must be finite, got NaN or infinity.")
+        elif self.name == "poisson" and low < 0:
+            raise ValueError(f"counts must be 0 or more for the family poisson, got {low:g}.")
 
     def _flat(self, outputs: Tensor) -> Tensor:
         if self.scalar and outputs.ndim == 2 and outputs.shape[1] == 1:

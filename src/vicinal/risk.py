@@ -100,7 +100,9 @@ def vicinal_risk(
         >>> vicinal_risk(lambda x: x, x, x[:, 0], Fixed(0.5), gaussian).value  # -x²/2 at 0, 1, 1, 2
         -0.75
     """
-    check_drawn("pairs", 2 if pairs is None and target_error is not None else pairs, rng)
+    check_drawn("pairs", pairs, rng)
+    if target_error is not None:
+        check_drawn("pairs", 2, rng)  # or as many more as it takes
     if target_error is not None and not target_error > 0:
         raise ValueError(f"target_error must be positive, in nats, got {target_error}.")
     tell = progress or (lambda share: None)

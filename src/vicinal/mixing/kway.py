@@ -52,9 +52,7 @@ class DirichletMixup:
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Blend:
         """Draw weights and partners for this batch."""
-        unit = (
-            torch.finfo(weight_dtype(x)).eps / 2
-        )  # sums of multiples of it up to 1 are not rounded
+        unit = torch.finfo(weight_dtype(x)).eps / 2  # sums of its multiples up to 1 are exact
         weights = rng.dirichlet([self.alpha] * int(self.k), len(x))
         ends = np.round(np.cumsum(weights, axis=1) / unit)
         ends[:, -1] = 1 / unit
