@@ -82,14 +82,27 @@ def table(title, contenders, repetitions):
         print(f"| {name} | {wall:.1f} | {cpu:.1f} | {wall / best[first][0]:.2f} | {difference:g} |")
 
 
+START = {
+    "torch": "import torch",
+    "and vicinal.study, with scikit-learn and scipy": "import vicinal.study",
+    "and an optimiser, for which torch imports torch._dynamo": (
+        "import vicinal.study, torch; torch.optim.AdamW([torch.zeros(1, requires_grad=True)])"
+    ),
+}
+
+
 def start_of_a_worker():
-    """What each worker does before its first run."""
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import vicinal.study"], check=True)
-        seconds.append(time.perf_counter() - start)
-    print(f"\nStart of a worker (python, torch, scikit-learn): {min(seconds):.1f} s")
+    """What each process does before its first step."""
+    print("\nStart of a process\n\n| | seconds | of all processors |\n|---|---|---|")
+    for name, code in START.items():
+        found = []
+        for _ in range(5):
+            before, start = os.times(), time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            after, wall = os.times(), time.perf_counter() - start
+            found.append((wall, sum(after[2:4]) - sum(before[2:4])))
+        wall, cpu = (min(column) for column in zip(*found, strict=True))
+        print(f"| {name} | {wall:.1f} | {cpu:.1f} |")
 
 
 @contextmanager

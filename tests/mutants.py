@@ -500,6 +500,26 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ("statistics.py", "values.std(ddof=1)", "values.std()", "test_statistics.py"),
     ("randomness.py", '"draw", epoch, step,', '"draw", epoch,', "test_mixing_choice.py"),
     ("measurement.py", "test / temperature", "test * temperature", "test_study.py"),
+    ("locks.py", "os.O_CREAT | os.O_EXCL | os.O_RDWR", "os.O_CREAT | os.O_RDWR", "test_locks.py"),
+    ("locks.py", "now - since > STALE", "now - since > 2 * STALE", "test_locks.py"),
+    ("locks.py", "seen.note.released or (", "seen.note.released and (", "test_locks.py"),
+    ("store.py", "os.link(partial, path)", "os.replace(partial, path)", "test_store.py"),
+    (
+        "resume.py",
+        'found["step"], found["totals"]',
+        'found["step"], start.totals',
+        "test_training.py",
+    ),
+    ("runs.py", "replace(split, test=split.validation)", "split", "test_search.py"),
+    ("search.py", "(-sign * (trial.score", "(sign * (trial.score", "test_search.py"),
+    (
+        "search.py",
+        "(sum(best.scores) - sum(test))",
+        "(sum(test) - sum(best.scores))",
+        "test_search.py",
+    ),
+    ("executors/launch.py", ">= DEATHS", "> DEATHS", "test_executors.py"),
+    ("executors/work.py", "isinstance(failed, OSError)", "False", "test_executors.py"),
 ]
 
 

