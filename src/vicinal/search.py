@@ -155,10 +155,10 @@ def _metric(metric: Metric | None, kinds: Mapping[str, bool], build: Build, plan
     for kind, has_strength in kinds.items():
         method, strategy = build(kind, 1.0 if has_strength else None)
         run = plan({method: strategy}, "validation").runs[0]
-    classes = load(run.data, run.seed, run.train_size, target=run.target).classes
-    if metric == "accuracy" and not classes:
+    split = load(run.data, run.seed, run.train_size, target=run.target, task=run.task)
+    if metric == "accuracy" and not split.family.classifies:
         raise ValueError("targets are values, which have no accuracy; compare the loss.")
-    return metric or ("accuracy" if classes else "loss")
+    return metric or ("accuracy" if split.family.classifies else "loss")
 
 
 def _optuna() -> Any:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -34,6 +34,7 @@ def tune(
     epochs: int = 30,
     train_size: int | None = None,
     target: str | None = None,
+    task: Literal["classification", "binary", "multilabel", "regression"] | None = None,
     model: str | None = None,
     batch_size: int = 64,
     learning_rate: float = 0.01,
@@ -58,7 +59,8 @@ def tune(
         seeds: Seeds of each trial; their scores are averaged.
         epochs: Passes over the training data.
         train_size: Training examples to use; by default half of the data set.
-        target: Target column of a table; by default the last one.
+        target: As in compare.
+        task: As in compare.
         model: As in compare.
         batch_size: Examples per step.
         learning_rate: Of AdamW; it rises over the first tenth of the steps, then falls to 0.
@@ -76,6 +78,7 @@ def tune(
         folder=out / "runs",
         data=data,
         target=target,
+        task=task,
         model=model,
         seeds=seeds,
         epochs=epochs,
@@ -86,7 +89,8 @@ def tune(
     )
     total = (trials + 2) * seeds * (epochs + MEASURES["fast"])
     with working(f"{trials} trials", total) as (advance, say):
-        run = partial(study.execute, executor=executor, jobs=jobs, advance=advance, say=say)
+        once = lru_cache(maxsize=None)(say)  # every trial has the same to say of the data
+        run = partial(study.execute, executor=executor, jobs=jobs, advance=advance, say=once)
         found = search.search(
             {text: searched(text) for text in methods},
             lambda text, alpha: next(iter(parse_methods([with_strength(text, alpha)]).items())),
