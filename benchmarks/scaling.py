@@ -118,8 +118,11 @@ def dask():
 def ray():
     import ray as cluster
 
-    os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    os.environ["RAY_worker_niceness"] = str(os.nice(0))  # else 15: the others would come first
+    os.environ |= {
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": str(os.nice(0)),  # else 15: all others would come first
+    }
     context = cluster.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         yield f"ray:{context.address_info['address']}"
