@@ -163,6 +163,30 @@ def test_a_study_of_several_labels_against_scikit_learn(tmp_path):
     page = render(records)
     assert "Test accuracy, all labels right" in page
     assert "Average precision, mean over labels" in page
+    assert "Label by label" in page
+
+
+def test_the_report_pairs_labels_over_seeds():
+    """By hand: the differences of average precision are 10 and 20 points."""
+    from runs import record
+    from vicinal.report.comparison import compare
+    from vicinal.report.figures import finished
+    from vicinal.report.labels import by_label
+
+    def of(method, seed, precision):
+        one = {"label": "rain", "on": 0.25, "accuracy": 0.8, "average_precision": precision}
+        made = record(method, seed)
+        made["measured"]["labels"] = [one | {"ece": 0.1, "nll": 0.5}]
+        return made
+
+    records = [of("erm", 0, 0.4), of("erm", 1, 0.5), of("mixup", 0, 0.5), of("mixup", 1, 0.7)]
+    (group,) = compare(records).groups
+    figure = by_label(group, finished(group, records), ())
+    half = 12.706204736 * 50**0.5 / 2**0.5  # Student's factor times the standard error
+    lines = dict(zip(("erm", "mixup"), figure.table.rows, strict=True))
+    assert lines["erm"][:5] == ("rain", "erm", "25.0", "45.0 ± 7.1", "baseline")
+    assert lines["mixup"][4] == f"+15.0 [−{half - 15:.1f}, +{half + 15:.1f}]"
+    assert by_label(group, finished(group, [record("erm", 0)]), ()) is None
 
 
 def test_a_study_of_several_values_against_scikit_learn(tmp_path):

@@ -6,6 +6,7 @@ from vicinal.report.comparison import Group, Record, identity
 from vicinal.report.curves import learning_curves, terms_over_training
 from vicinal.report.forest import paired_differences
 from vicinal.report.generalization import bounds, gaps
+from vicinal.report.labels import by_label
 from vicinal.report.masking import masking
 from vicinal.report.panels import Figure, Runs, Style, styles
 from vicinal.report.perturbed import robustness
@@ -15,6 +16,7 @@ from vicinal.report.terms import decomposition
 
 FIGURES: tuple[Callable[[Group, Runs, Sequence[Style]], Figure | None], ...] = (
     paired_differences,
+    by_label,
     strength,
     learning_curves,
     gaps,

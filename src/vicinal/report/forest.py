@@ -29,8 +29,8 @@ def paired_differences(group: Group, runs: Runs, look: Sequence[Style]) -> Figur
     norm = named_norm(group)
     scaled = ("nll", "ece", "brier")
     keys = [f"{name}_{when}" for name in scaled for when in ("before", "after")]
-    first = ("accuracy", "rmse", "r_squared", "coverage", "gap_loss")
-    plain = [group.metric(key) for key in (*first, *keys)]
+    first = ("accuracy", "labels_right", "average_precision", "rmse", "r_squared", "coverage")
+    plain = [group.metric(key) for key in (*first, "gap_loss", *keys)]
     robust = (middle(group, attack, norm) for attack in ("fgsm", "pgd", "ensemble"))
     metrics = [m for m in (*plain, *robust) if m]
     rows = {metric: _difference_rows(group, metric) for metric in metrics}
