@@ -37,14 +37,17 @@ def wide() -> nn.Module:
 
 
 def seconds(*calls: Callable[[], object], repeats: int = REPEATS) -> list[float]:
-    """Shortest time of each, in turns, so that a busy moment does not fall on one alone."""
+    """Shortest time of each, in turns, so that a busy moment does not fall on one alone.
+
+    In seconds of the processor, on one thread: what waits for its turn does not count.
+    """
     times: list[list[float]] = [[] for _ in calls]
     for repeat in range(repeats + 1):
         for call, found in zip(calls, times, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             call()
             if repeat:  # the first warms up
-                found.append(time.perf_counter() - start)
+                found.append(time.process_time() - start)
     return [min(found) for found in times]
 
 

@@ -50,9 +50,10 @@ class Goal:
 
     def broken(self, outputs: Tensor) -> Bool[Tensor, " n"]:
         """Misclassified, or further from y than the tolerance; never where not finite."""
+        if self.family.classifies and torch.isfinite(outputs.sum()):
+            return ~self.family.correct(outputs, self.y)
         finite = torch.isfinite(outputs).reshape(len(outputs), -1).all(-1)
-        if not finite.all():
-            self.undefined[self.rows[~finite]] = True
+        self.undefined[self.rows[~finite]] = True
         if self.family.classifies:
             return finite & ~self.family.correct(outputs, self.y)
         if self.tolerance is None:

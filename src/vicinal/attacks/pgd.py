@@ -108,12 +108,12 @@ class Best:
 
     def see(self, z: Tensor, wrong: Tensor, loss: Tensor) -> None:
         """Keep what is better."""
-        better = self._better(wrong, loss)
+        better = torch.where(wrong == self.wrong, loss > self.loss, wrong)
         if better.all():
-            self.z = z
+            self.z, self.loss = z, loss.to(self.loss)
         elif better.any():
             self.z = torch.where(spread_out(better, z), z, self.z)
-        self.loss = torch.where(better, loss.to(self.loss), self.loss)
+            self.loss = torch.where(better, loss.to(self.loss), self.loss)
         self.wrong = self.wrong | wrong
 
     def put(self, rows: Tensor, other: "Best") -> None:
@@ -121,6 +121,3 @@ class Best:
         whole = Best(self.z.clone())
         whole.wrong[rows], whole.loss[rows], whole.z[rows] = other.wrong, other.loss, other.z
         self.see(whole.z, whole.wrong, whole.loss)
-
-    def _better(self, wrong: Tensor, loss: Tensor) -> Tensor:
-        return (wrong & ~self.wrong) | ((wrong == self.wrong) & (loss > self.loss))
