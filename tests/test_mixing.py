@@ -207,6 +207,9 @@ def compile_all():
         compiled = torch.compile(both, fullgraph=True, backend=backend)
         got, expected = compiled(x, outputs, y, parts), both(x, outputs, y, parts)
         torch.testing.assert_close(got, expected)
+    into = torch.compile(lambda draw, out: mix(x, draw, out=out), fullgraph=True, backend="eager")
+    for draw in kinds:
+        assert into(draw, torch.empty_like(x)).equal(mix(x, draw))
     print(len(STRATEGIES), "compiled")
 
 
