@@ -215,12 +215,7 @@ def _member(run: Configuration, strategy: Strategy | During | None, split: Split
 
 def _schedule(run: Configuration) -> Schedule:
     return Schedule(
-        run.epochs,
-        run.batch_size,
-        run.learning_rate,
-        run.weight_decay,
-        run.parts,
-        run.precision,
+        run.epochs, run.batch_size, run.learning_rate, run.weight_decay, run.parts, run.precision
     )
 
 

@@ -14,6 +14,11 @@ from vicinal.cli.methods import parse_methods
 from vicinal.cli.progress import starting, working
 
 Tracker = Literal["mlflow", "tensorboard", "wandb"]
+PLANNED = (
+    "data", "target", "task", "model", "seeds", "epochs", "train_size", "batch_size",
+    "learning_rate", "weight_decay", "explain_every", "attacks", "together", "precision",
+)  # fmt: skip
+"""Options that `study.plan` takes as they are."""
 EITHER = "processes share every batch; jobs and executors do runs side by side: choose one of them."
 
 
@@ -123,21 +128,8 @@ def compare(
         plan = study.plan(
             parse_methods(methods),
             out / "runs",
-            data=data,
-            target=target,
-            task=task,
-            model=model,
-            seeds=seeds,
-            epochs=epochs,
-            train_size=train_size,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            explain_every=explain_every,
-            attacks=attacks,
-            together=together,
             parts=place.processes if parts is None else parts,
-            precision=precision,
+            **{name: given[name] for name in PLANNED},
         )
     except (ValueError, TypeError, OSError) as error:
         dismiss()
