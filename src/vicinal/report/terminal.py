@@ -54,7 +54,8 @@ def table(runs: Runs, *, wide: bool) -> Table:
     for title in _titles(runs, robust, wide):
         out.add_column(title, justify="right", no_wrap=True)
     for method in runs.methods:
-        out.add_row(Text(method), *(Text(cell) for cell in _cells(runs, method, robust, wide)))
+        name = method if wide else method.replace("(", "\n(", 1)
+        out.add_row(Text(name), *(Text(cell) for cell in _cells(runs, method, robust, wide)))
     return out
 
 
