@@ -499,7 +499,7 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ("robustness/curve.py", "sorted(epsilons)", "list(epsilons)", "test_robustness.py"),
     ("statistics.py", "values.std(ddof=1)", "values.std()", "test_statistics.py"),
     ("randomness.py", '"draw", epoch, step,', '"draw", epoch,', "test_mixing_choice.py"),
-    ("measurement.py", "test / temperature", "test * temperature", "test_study.py"),
+    ("measurement.py", "logits / temperature", "logits * temperature", "test_study.py"),
     ("locks.py", "os.O_CREAT | os.O_EXCL | os.O_RDWR", "os.O_CREAT | os.O_RDWR", "test_locks.py"),
     ("locks.py", "now - since > STALE", "now - since > 2 * STALE", "test_locks.py"),
     ("locks.py", "seen.note.released or (", "seen.note.released and (", "test_locks.py"),
