@@ -22,7 +22,7 @@ from vicinal.laws import Law
 from vicinal.losses import Family, bernoulli
 from vicinal.robustness.alignment import aligned
 from vicinal.robustness.second_order import logits_and_gradients, only_bernoulli, second_order
-from vicinal.taylor import expand
+from vicinal.taylor import Expansion, expand
 
 CENTRED, HOMOGENEOUS = 1e-5, 1e-4  # relative deviations that count as none
 STRAIGHT = 1e-6  # |R3| / (|L_std| + R2) that counts as no curvature
@@ -157,26 +157,9 @@ def mixup_bound(
     expansion = expand(model, x, y, law, family)
     lined, features = aligned(flat, gradient, law), flat.shape[1]
     radii, c_x = lined.radii, lined.c_x
-    inner = (gradient * flat).sum(1)
     second = second_order(logits, label, gradient.norm(dim=1))
-    scale = float(flat.square().sum(1).mean().sqrt())
-    deviation = (logits - inner).abs().max() / logits.abs().max().clamp(min=1e-300)
-    bend = abs(expansion.r3) / max(abs(expansion.loss) + abs(expansion.r2), 1e-300)
-    correct = float((((logits > 0) == (label > 0.5)).double()).mean())
-    wrong_labels = float(((label != 0) & (label != 1)).double().mean())
-    off = float(flat.mean(0).norm()) / max(scale, 1e-300)
-    conditions = {
-        "binary_labels": _condition(wrong_labels, 0, "share of labels other than 0 and 1 is 0"),
-        "centred": _condition(off, CENTRED, "‖mean of x‖ / root mean square of ‖x‖ is 0"),
-        "classified": Condition(
-            correct == 1, correct, "every example is classified correctly: accuracy is 1"
-        ),
-        "homogeneous": _condition(float(deviation), HOMOGENEOUS, "max |f - ∇f·x| / max |f| is 0"),
-        "straight": _condition(bend, STRAIGHT, "|R3| / (L_std + R2) is 0: no curvature of f"),
-        "away_from_zero": Condition(c_x > 0, c_x, "c_x = min ‖x‖/√d is positive"),
-    }
     return MixupBound(
-        conditions,
+        _conditions(flat, label, logits, gradient, expansion, c_x),
         lined.cosines,
         radii,
         float(radii.min()),
@@ -186,6 +169,32 @@ def mixup_bound(
         float(second(radii * features**0.5).mean()),
         float(second(radii.min() * features**0.5).mean()),
     )
+
+
+def _conditions(
+    flat: Float[Tensor, "n d"],
+    label: Float[Tensor, " n"],
+    logits: Float[Tensor, " n"],
+    gradient: Float[Tensor, "n d"],
+    expansion: Expansion,
+    c_x: float,
+) -> dict[str, Condition]:
+    inner, scale = (gradient * flat).sum(1), float(flat.square().sum(1).mean().sqrt())
+    deviation = (logits - inner).abs().max() / logits.abs().max().clamp(min=1e-300)
+    bend = abs(expansion.r3) / max(abs(expansion.loss) + abs(expansion.r2), 1e-300)
+    correct = float((((logits > 0) == (label > 0.5)).double()).mean())
+    wrong_labels = float(((label != 0) & (label != 1)).double().mean())
+    off = float(flat.mean(0).norm()) / max(scale, 1e-300)
+    return {
+        "binary_labels": _condition(wrong_labels, 0, "share of labels other than 0 and 1 is 0"),
+        "centred": _condition(off, CENTRED, "‖mean of x‖ / root mean square of ‖x‖ is 0"),
+        "classified": Condition(
+            correct == 1, correct, "every example is classified correctly: accuracy is 1"
+        ),
+        "homogeneous": _condition(float(deviation), HOMOGENEOUS, "max |f - ∇f·x| / max |f| is 0"),
+        "straight": _condition(bend, STRAIGHT, "|R3| / (L_std + R2) is 0: no curvature of f"),
+        "away_from_zero": Condition(c_x > 0, c_x, "c_x = min ‖x‖/√d is positive"),
+    }
 
 
 def _condition(measured: float, most: float, required: str) -> Condition:
