@@ -84,7 +84,7 @@ def _save(svg: str, path: Path) -> None:
     png = vl_convert.svg_to_png(svg, scale=2)
     image = Image.open(BytesIO(png)).convert("RGB")
     height = round(image.height * WIDTH / image.width)
-    image.resize((WIDTH, height), Image.Resampling.LANCZOS).save(path, quality=45, method=6)
+    image.resize((WIDTH, height), Image.Resampling.LANCZOS).save(path, quality=40, method=6)
 
 
 def _shown(name: str) -> str:
