@@ -36,7 +36,7 @@ def execute(folder, methods=METHODS, said=None, **options):
     units, told, said = [], [], [] if said is None else said
     records = study.execute(plan, advance=units.append, say=told.append)
     assert told[0].startswith("Targets: ")
-    said += told[1:]
+    said += told[len(plan.notes) :]
     assert sum(units) == len(plan.runs) * (plan.runs[0].epochs + measurement.MEASURES["fast"])
     return records
 
