@@ -24,6 +24,13 @@ def someones(tmp_path, monkeypatch):
         def deep(shape, outputs): return nn.Conv2d(1, 1, 3)
         def broken(shape, outputs): raise KeyError("width")
         def text(shape, outputs): return "model"
+        made = nn.Sequential(nn.Linear(13, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3))
+        class Shift(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.by = nn.Parameter(torch.zeros(13))
+            def forward(self, x): return x + self.by
+        shifted = nn.Sequential(Shift(), nn.Linear(13, 3))
     """
     (tmp_path / "someones_model.py").write_text(textwrap.dedent(code))
     monkeypatch.chdir(tmp_path)
@@ -31,7 +38,7 @@ def someones(tmp_path, monkeypatch):
     sys.modules.pop("someones_model", None)
 
 
-@pytest.mark.parametrize("name", ["fits", "plain", "Net"])
+@pytest.mark.parametrize("name", ["fits", "plain", "Net", "made"])
 def test_factories_with_and_without_arguments(someones, name):
     split = load("wine", 0)
     before = torch.random.get_rng_state()
@@ -41,6 +48,21 @@ def test_factories_with_and_without_arguments(someones, name):
     weights = [next(model.parameters()) for model in (one, again, other)]
     assert weights[0].equal(weights[1])
     assert not weights[0].equal(weights[2])
+
+
+def test_a_module_lends_its_build_and_is_left_as_it_was(someones):
+    split = load("wine", 0)
+    model = build_model("someones_model:made", split, 0)
+    made = sys.modules["someones_model"].made
+    before = [value.clone() for value in made.state_dict().values()]
+    model.train()(split.train.x)
+    with torch.no_grad():
+        model[0].weight.zero_()
+    assert all(a.equal(b) for a, b in zip(before, made.state_dict().values(), strict=True))
+    again = build_model("someones_model:made", split, 0)
+    assert again[1].running_mean.eq(0).all()
+    expected = 1 / 13**0.5  # torch's own rule for a linear layer: uniform up to 1/√fan_in
+    assert 0.8 * expected < float(again[0].weight.detach().abs().max()) <= expected
 
 
 @pytest.mark.parametrize(
@@ -53,6 +75,7 @@ def test_factories_with_and_without_arguments(someones, name):
             "someones_model:broken failed in someones_model.py, line 11: Key",
         ),
         ("someones_model:text", "must return a torch module, got str"),
+        ("someones_model:shifted", r"a torch module, and 0 \(Shift\) has no reset_parameters"),
         ("someones_model:none", "cannot import someones_model:none"),
         ("mlpp", "unknown model 'mlpp'. Did you mean mlp"),
         ("cnn", "cnn needs images"),

@@ -16,7 +16,7 @@ EXTRAS = {"timm": "timm", "torchvision": "vision", "hf": "hf"}
 """Which extra installs a library."""
 
 
-def library_model(source: str, name: str, shape: tuple[int, int, int], outputs: int) -> nn.Module:
+def library_model(source: str, name: str, shape: tuple[int, ...], outputs: int) -> nn.Module:
     """A model of a library, with new weights.
 
     Args:

@@ -3,6 +3,7 @@
 import difflib
 import traceback
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -76,9 +77,10 @@ def build_model(name: str, split: Split, seed: int) -> nn.Module:
 
     Args:
         name: a key of MODELS, or ``timm:NAME``, ``torchvision:NAME`` or ``hf:NAME``, which are
-            preceded by a layer that standardises; or ``module:attribute`` for a factory in Python
-            code, which is run with the shape of an example and the number of outputs, or without
-            arguments.
+            preceded by a layer that standardises; or ``module:attribute`` for Python code, which
+            is run: a factory that is called with the shape of an example and the number of outputs,
+            or without arguments; or a torch module, which is copied and whose layers make new
+            weights by their own reset_parameters.
         split: the data: shape of an example, number of outputs, mean and deviation.
         seed: of the initial weights; torch's own random state is as before.
 
@@ -87,20 +89,23 @@ def build_model(name: str, split: Split, seed: int) -> nn.Module:
             outputs are not as many as the classes (one for values).
     """
     shape, outputs = tuple(split.train.x.shape[1:]), split.outputs
+    source, _, rest = name.partition(":")
+    library = source in EXTRAS and rest
+    if len(shape) != 3 and (name == "cnn" or library):
+        raise ValueError(f"the model {name} needs images, these data are a table. Pass mlp.")
     with torch.random.fork_rng():
+        # first, because importing someone's code may draw numbers
+        foreign = None if name in MODELS or library else _foreign(name)
         torch.manual_seed(int(generator(seed, "weights").integers(2**62)))
         if name in MODELS:
-            if name == "cnn" and len(shape) != 3:
-                raise ValueError("the model cnn needs images, these data are a table. Pass mlp.")
             return nn.Sequential(Standardise(split.mean, split.std), MODELS[name](shape, outputs))
-        source, _, rest = name.partition(":")
-        if source in EXTRAS and rest:
-            if len(shape) != 3:
-                raise ValueError(f"{name} needs images, these data are a table. Pass mlp.")
+        if library:
             own = library_model(source, rest, shape, outputs)
             model: Any = nn.Sequential(Standardise(split.mean, split.std), own)
+        elif isinstance(foreign, nn.Module):
+            model = _renewed(name, foreign)
         else:
-            model = _foreign(name, shape, outputs)
+            model = _made(name, foreign, shape, outputs)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{name} must return a torch module, got {type(model).__name__}.")
     _check_outputs(name, model, split)
@@ -129,16 +134,32 @@ def fitting(name: str, split: Split) -> Split:
     return split
 
 
-def _foreign(name: str, shape: tuple[int, ...], outputs: int) -> Any:
-    """A model of a library or of someone's own code."""
+def _foreign(name: str) -> Any:
+    """An object in someone's own code."""
     if ":" not in name:
         near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.5)
         guess = f"Did you mean {near[0]}? " if near else ""
         raise ValueError(
             f"unknown model {name!r}. {guess}Known: {', '.join(MODELS)}; or pass timm:NAME, "
-            "torchvision:NAME, hf:NAME or module:factory."
+            "torchvision:NAME, hf:NAME, or module:attribute for your own."
         )
-    return _made(name, imported(name), shape, outputs)
+    return imported(name)
+
+
+def _renewed(name: str, module: nn.Module) -> nn.Module:
+    """A copy of a module with new initial weights; buffers that no layer resets are kept."""
+    model = deepcopy(module)
+    for place, layer in model.named_modules():
+        reset = getattr(layer, "reset_parameters", None)
+        if callable(reset):
+            reset()
+        elif any(True for _ in layer.parameters(recurse=False)):
+            raise ValueError(
+                f"{name} is a torch module, and {place or 'it'} ({type(layer).__name__}) has no "
+                "reset_parameters to make new weights for every seed. Pass a function that makes "
+                "the model."
+            )
+    return model
 
 
 def _made(name: str, factory: Any, *arguments: Any) -> Any:

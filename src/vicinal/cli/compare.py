@@ -73,8 +73,8 @@ def compare(
             texts are classes, floats are values; of several for each example, 0 and 1 are labels
             that are on or off, floats are values. binary is two classes with one logit.
         model: cnn, mlp or linear; by default cnn for images and mlp for tables. Or timm:NAME,
-            torchvision:NAME or hf:NAME, with new weights; or module:factory (this runs the code of
-            the module).
+            torchvision:NAME or hf:NAME, with new weights; or module:attribute for a factory or a
+            torch module in Python code (which is run).
         batch_size: Examples per step.
         learning_rate: Of AdamW; it rises over the first tenth of the steps, then falls to 0.
         weight_decay: Of AdamW, on all parameters.
