@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from docutils import nodes
 from docutils.utils.math import latex2mathml
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +59,7 @@ html_math_renderer = "mathml"
 # Types in signatures that have no page here: those of other libraries, and internal aliases.
 nitpick_ignore_regex = [("py:class", r"(?!vicinal\.).*")]
 
+LOGGER = logging.getLogger(__name__)
 MATHML = "http://www.w3.org/1998/Math/MathML"
 ElementTree.register_namespace("", MATHML)
 ENTITY = re.compile(r"&(?!(?:lt|gt|amp|quot|apos);)\w+;")  # of HTML, which XML does not know
@@ -73,6 +75,8 @@ def _formulas(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
     """Docstrings write formulas as in Markdown; reStructuredText has roles, and reads |x|."""
+    if "$" in MARKED.sub("", "\n".join(lines)):
+        LOGGER.warning("%s: a formula between single dollars must stand on one line.", name)
     text = MARKED.sub(_marked, "\n".join(lines))
     lines[:] = COLUMNS.sub(_columns, text).split("\n")
 

@@ -61,11 +61,14 @@ def glm_regulariser(
     r"""What mixing adds to the loss of a generalised linear model, to second order.
 
     divide="own", each mixed input divided by its own λ (defined for α > 1 and β > 1):
-    $\frac1{2n} \sum_i A''(\theta'x_i)\, E_{\tilde D}[\tfrac{(1-\lambda)^2}{\lambda^2}]\,
-    \theta'\hat\Sigma\theta$.
+
+    $$\frac1{2n} \sum_i A''(\theta'x_i)\, E_{\tilde D}[\tfrac{(1-\lambda)^2}{\lambda^2}]\,
+      \theta'\hat\Sigma\theta$$
+
     divide="mean", divided by $\bar\lambda = 1-2\kappa$, finite for every law:
-    $\frac1{2n} \sum_i A''(\theta'x_i) \big[\tfrac{\kappa}{\bar\lambda^2} \theta'\hat\Sigma\theta
-    + \tfrac{\kappa - 4\kappa^2}{\bar\lambda^2} (\theta'x_i)^2\big]$.
+
+    $$\frac1{2n} \sum_i A''(\theta'x_i) \big[\tfrac{\kappa}{\bar\lambda^2} \theta'\hat\Sigma\theta
+      + \tfrac{\kappa - 4\kappa^2}{\bar\lambda^2} (\theta'x_i)^2\big]$$
 
     Args:
         theta: coefficients.

@@ -23,8 +23,8 @@ class MIT:
     The same pair is mixed with $\lambda_1 \ge 1/2 \ge \lambda_2$. Were the model linear between
     the two samples, its outputs there would be
 
-        $t_i = \frac{(1-\lambda_2) f_1 - (1-\lambda_1) f_2}{\lambda_1 - \lambda_2}, \qquad
-         t_j = \frac{\lambda_1 f_2 - \lambda_2 f_1}{\lambda_1 - \lambda_2}$
+    $$t_i = \frac{(1-\lambda_2) f_1 - (1-\lambda_1) f_2}{\lambda_1 - \lambda_2}, \qquad
+      t_j = \frac{\lambda_1 f_2 - \lambda_2 f_1}{\lambda_1 - \lambda_2}$$
 
     and these are trained on the labels of the two samples, half each. No label is mixed, which
     keeps the model calibratable.
