@@ -10,20 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+import iris
 from vicinal import cli, runs, search, study
 from vicinal.cli.methods import parse_methods, searched, with_strength
 from vicinal.data import load
 
-OPTIONS = {
-    "data": "iris",
-    "model": "linear",
-    "seeds": 2,
-    "epochs": 2,
-    "train_size": None,
-    "batch_size": 16,
-    "learning_rate": 0.01,
-    "weight_decay": 0.01,
-}
+OPTIONS = iris.OPTIONS | {"together": study.TOGETHER}
 
 
 def build(text, alpha):
