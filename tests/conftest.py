@@ -12,7 +12,14 @@ import torch
 hypothesis.settings.register_profile("vicinal", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("vicinal")
 torch.set_num_threads(1)  # tests run side by side; more threads than cores wait for each other
+torch.manual_seed(0)  # what modules of tests draw when they are imported
 jaxtyping.install_import_hook("vicinal", "shapes.checked")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """PyTorch starts from a random seed; what a test draws from the global state is the same."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
