@@ -48,6 +48,7 @@ class Configuration:
     learning_rate: float
     weight_decay: float
     precision: Precision
+    device: str  # its type: arithmetic differs between kinds of device
     explain_every: int
     attacks: Strength
     measured_on: Literal["test", "validation"]

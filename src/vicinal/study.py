@@ -111,6 +111,7 @@ def plan(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             precision=precision,
+            device="cpu",
             explain_every=explain_every,
             attacks=attacks,
             measured_on=measured_on,
