@@ -129,6 +129,46 @@ def test_functions_of_one_number(operation):
     torch.testing.assert_close(bend, by_differences, rtol=1e-6, atol=1e-7)
 
 
+CHOOSING = {
+    "infinite elsewhere": lambda x: torch.where(x > 0.3, x.sin(), -torch.inf).softmax(1)[:, 0],
+    "undefined elsewhere": lambda x: torch.where(x > 0, x.log(), 2 * x).sum(1),
+    "a constant in front": lambda x: torch.where(x[:, :, None] > 0, x.new_ones(3), x[:, :, None])
+    .cos()
+    .sum((1, 2)),
+    "axes between indices": lambda x: _squares(x)[:, [0, 1, 2], :, [2, 1, 0]].sum((0, 2)),
+}
+
+
+def _squares(x):
+    return (x.sin()[:, :, None] * x.cos()[:, None])[..., None].expand(-1, -1, -1, 3)
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+def test_what_is_not_chosen_does_not_count(name):
+    f = lambda x: torch.stack([CHOOSING[name](x), x[:, 0] * x[:, 2]], 1)
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(0.5 + rng.random((2, 3)))
+    x[:, 1] = torch.tensor([-0.4, 0.1])
+    directions = torch.from_numpy(rng.normal(size=(3, 2, 3)))
+    engine, y = engine_of(f, categorical), torch.tensor([0, 1])
+    found = engine(x, y, directions)
+    assert engine.report.startswith(BACKWARD if "between" in name else FORWARD)
+    outputs, first, second = dense(f, x, directions)
+    residual = (categorical.residual(outputs, y) * second).sum(1)
+    for got, expected in zip(found, (outputs, first, residual), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_cast_to_whole_numbers_is_no_identity():
+    """Steps have no slope but where they jump; their numbers are not passed on as derivatives."""
+    steps = lambda x: (8 * x).long().to(x.dtype) / 8
+    engine = engine_of(steps, categorical)
+    x = torch.full((1, 3), 0.3, dtype=torch.float64)
+    first = engine(x, torch.tensor([0]), torch.ones(1, 1, 3, dtype=torch.float64)).first
+    assert first.abs().max() == 0
+    assert "cast to torch.int64" in engine.report
+
+
 class Odd(nn.Module):
     """Uses an operation that forward propagation has no rule for."""
 

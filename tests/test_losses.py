@@ -150,5 +150,10 @@ def test_values_out_of_range():
         gaussian.check_labels(torch.zeros(2), torch.tensor([0.0, float("nan")]))
     with pytest.raises(ValueError, match="counts must be 0 or more for the family poisson, got -1"):
         poisson.check_labels(torch.zeros(2), torch.tensor([3.0, -1.0]))
+    several = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+    with pytest.raises(ValueError, match="sum to 1 in every row, got a row that sums to 2"):
+        categorical.check_labels(torch.zeros(2, 3), several)
+    bernoullis.check_labels(torch.zeros(2, 3), several)
+    categorical.check_labels(torch.zeros(2, 3).bfloat16(), torch.rand(2, 3).softmax(1).bfloat16())
     poisson.check_labels(torch.zeros(2), torch.tensor([3.0, 0.0]))
     gaussian.check_labels(torch.zeros(2), torch.tensor([3.0, -1.0]))

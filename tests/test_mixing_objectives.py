@@ -11,7 +11,7 @@ from scipy.stats import beta, chisquare, ks_2samp, kstest
 from torch import nn
 
 from reference import mixing as slow
-from vicinal.losses import bernoulli, categorical, gaussian
+from vicinal.losses import bernoulli, bernoullis, categorical, gaussian
 from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.draw import Draw, Objective
@@ -288,10 +288,29 @@ def test_label_smoothing_of_one_logit_is_that_of_two(batch, wide):
     close(vicinal_losses(one, x, y, draw, bernoulli), expected)
 
 
+def test_label_smoothing_of_several_labels_is_that_of_each():
+    """A label that is on or off has two classes, however many labels there are."""
+    outputs = torch.randn(5, 4, dtype=torch.float64)
+    y = torch.tensor(np.random.default_rng(0).integers(2, size=(5, 4)))
+    draw = LabelSmoothing(0.2)(outputs, y, rng())
+    each = [
+        F.cross_entropy(
+            torch.stack([torch.zeros_like(f), f], 1), k, label_smoothing=0.2, reduction="none"
+        )
+        for f, k in zip(outputs.unbind(1), y.unbind(1), strict=True)
+    ]
+    for labels in (y, y.double()):
+        losses = draw.losses(lambda x: x, outputs, labels, bernoullis)
+        close(losses, torch.stack(each).sum(0))
+
+
 def test_label_smoothing_needs_classes_and_a_share(batch):
     x, _ = batch
     for share in (1.0, -0.1, float("nan")):
         with pytest.raises(ValueError, match=r"smoothing must lie in \[0, 1\)"):
             LabelSmoothing(share)
+    several = torch.ones(len(x), 2)
+    with pytest.raises(ValueError, match="vicinal.bernoullis"):
+        LabelSmoothing()(x, several, rng()).losses(lambda x: x[:, :2], x, several, categorical)
     with pytest.raises(ValueError, match="needs classes"):
         LabelSmoothing()(x, x[:, 0], rng()).losses(lambda x: x[:, 0], x, x[:, 0], gaussian)

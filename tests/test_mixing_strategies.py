@@ -52,6 +52,14 @@ def test_remix_weighs_inputs_by_the_law_and_labels_by_the_rule():
     assert (counted.share == 1).any()
 
 
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int32])
+def test_remix_takes_class_ids_of_any_width(kind):
+    ids = torch.tensor([0, 0, 0, 0, 1, 0])
+    x, strategy = torch.zeros(6, 2), Remix(kappa=2.0)
+    narrow, wide = (strategy(x, y, np.random.default_rng(0)) for y in (ids.to(kind), ids))
+    assert narrow.share.equal(wide.share)
+
+
 @pytest.mark.parametrize("r", [0.5, 1.0])
 def test_hmix_cuts_a_box_of_its_part_and_mixes_outside(r):
     x = torch.zeros(2000, 1, 32, 32, dtype=torch.float64)

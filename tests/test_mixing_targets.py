@@ -109,6 +109,18 @@ def test_masks_are_mixed_with_the_draw_of_the_image(strategy):
     torch.testing.assert_close(losses, expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_images_of_16_bits_may_have_more_pixels_than_fit_into_16_bits(dtype):
+    y = torch.randint(2, (2, 300, 300))
+    draw = drawn(CutMix(), torch.zeros(2, 1, 300, 300, dtype=dtype))
+    wide = Draw(draw.partner, draw.keep.double(), draw.share)
+    outputs = torch.randn(2, 2, 300, 300)
+    expected = dense_loss(cross_entropy, outputs.double(), y, wide)
+    torch.testing.assert_close(dense_loss(cross_entropy, outputs, y, draw).double(), expected)
+    losses = dense_loss(cross_entropy, outputs.to(dtype), y, draw).double()
+    torch.testing.assert_close(losses, expected, rtol=1e-3, atol=0)
+
+
 @pytest.mark.parametrize("strategy", [CutMix(), ResizeMix(0.3, 0.9)])
 def test_masks_of_ids_are_cut_like_the_image(strategy):
     y = torch.randint(9, (6, 6, 5))

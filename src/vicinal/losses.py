@@ -102,14 +102,16 @@ class Family:
         """Refuse targets out of range; apart from the call, because it waits for the device.
 
         Raises:
-            ValueError: if a class id or a probability is out of range, or a value not finite,
-                or a count negative.
+            ValueError: if a class id or a probability is out of range, soft labels of classes do
+                not sum to 1, a value is not finite, or a count negative.
         """
         f, y = self._aligned(outputs, y)
         low, high = (float(y.min()), float(y.max())) if y.numel() else (0.0, 0.0)
         if self.classifies and y.is_floating_point():
             if not (low >= 0 and high <= 1):
                 raise ValueError(f"soft labels must lie in [0, 1], got {low:g} to {high:g}.")
+            if not self.scalar and self.each is None:
+                check_distributions(y)
         elif self.classifies:
             if not (low >= 0 and high < f.shape[-1]):
                 raise ValueError(
@@ -191,6 +193,21 @@ class Family:
                 "are class ids here. If they are values, pass y.float()."
             )
         return y.to(f.dtype)
+
+
+def check_distributions(y: Float[Tensor, "n classes"]) -> None:
+    """Refuse soft labels of classes that do not sum to 1; it waits for the device.
+
+    Raises:
+        ValueError: then.
+    """
+    sums = y.sum(1, dtype=torch.float64)
+    if not (sums - 1).abs().le(max(1e-3, 4 * torch.finfo(y.dtype).eps)).all():
+        worst = float(sums[(sums - 1).abs().argmax()])
+        raise ValueError(
+            f"soft labels must sum to 1 in every row, got a row that sums to {worst:g}. Labels "
+            "that are each on or off have the loss vicinal.bernoullis, and mixed_values mixes them."
+        )
 
 
 def _variance(f: Tensor, v: Tensor) -> Tensor:

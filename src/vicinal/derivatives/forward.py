@@ -158,12 +158,13 @@ def _stack(parts: Sequence[Streams | Tensor], dim: int = 0) -> Streams:
 
 
 def _where(condition: Tensor, a: products.Factor, b: products.Factor) -> Streams:
-    chosen = condition.to(next(s.stack.dtype for s in (a, b) if isinstance(s, Streams)))
-    parts = [
-        products.multiply(s, weight) if isinstance(s, Streams) else weight * s
-        for s, weight in ((a, chosen), (b, 1 - chosen))
-    ]
-    return products.add(parts[0], parts[1])
+    jet = next(s for s in (a, b) if isinstance(s, Streams))
+    parts = [s if isinstance(s, Streams | Tensor) else jet.stack.new_tensor(s) for s in (a, b)]
+    stacks = _all_streams(parts)
+    rank = max(condition.ndim, *(stack.ndim - 1 for stack in stacks))
+    # chosen, not weighed by 0 and 1: what is not chosen may be infinite
+    first, second = (jet.like(stack).of_rank(rank).stack for stack in stacks)
+    return jet.like(torch.where(condition, first, second))
 
 
 def _masked_fill(a: Streams, mask: Tensor, value: Tensor | float) -> Streams:

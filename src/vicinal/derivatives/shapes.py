@@ -67,6 +67,8 @@ def _clone(a: Streams, *, memory_format: torch.memory_format | None = None) -> T
 def _to(
     a: Streams, *, dtype: Any = None, device: Any = None, memory_format: Any = None, **_: Any
 ) -> Tensor:
+    if dtype is not None and not dtype.is_floating_point:
+        raise TypeError(f"a cast to {dtype}, which jumps")
     return a.stack.to(dtype=dtype or a.stack.dtype, device=device or a.stack.device)
 
 
@@ -79,6 +81,9 @@ def _pad(a: Streams, pad: Sequence[int], value: float = 0) -> Tensor:
 
 
 def _index(a: Streams, indices: Sequence[Tensor | None]) -> Tensor:
+    places = [k for k, index in enumerate(indices) if index is not None]
+    if places[-1] - places[0] >= len(places):
+        raise IndexError("indices with axes between them, which move in front of the streams")
     chosen: Tensor = aten.index(a.stack, [None, *indices])
     return chosen
 

@@ -7,6 +7,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vicinal.forward import unwrapped
+from vicinal.losses import check_distributions
 from vicinal.mixing.apply import mix
 from vicinal.mixing.draw import (
     AnyDraw,
@@ -166,10 +167,4 @@ def _check_soft(y: Tensor, classes: int) -> None:
             f"floating y is taken for soft labels of shape (n, {classes}), got "
             f"{tuple(y.shape)}. If they are class ids, pass y.long()."
         )
-    sums = y.sum(1, dtype=torch.float64)
-    if not (sums - 1).abs().le(max(1e-3, 4 * torch.finfo(y.dtype).eps)).all():
-        worst = float(sums[(sums - 1).abs().argmax()])
-        raise ValueError(
-            f"soft labels must sum to 1 in every row, got a row that sums to {worst:g}. For "
-            "multi-hot labels and values use mixed_values."
-        )
+    check_distributions(y)

@@ -83,7 +83,7 @@ class Remix:
                 f"Remix needs class ids (n,), got {y.dtype} of shape {tuple(y.shape)}. If y holds "
                 "class ids as floats, pass y.long(); for one-hot labels y.argmax(1)."
             )
-        ids = y.cpu()
+        ids = y.cpu().long()
         if self.counts is None:
             return torch.bincount(ids)[ids].numpy()
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(self.counts):

@@ -9,13 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vicinal.forward import unwrapped
-from vicinal.losses import Family
+from vicinal.losses import Family, check_distributions
 from vicinal.mixing.draw import Loss, Model
 
 
 @dataclass(frozen=True)
 class LabelSmoothing:
     r"""Clean inputs with the label $(1-s)\,e_y + s/K$: what mixup does to labels, without mixing.
+
+    Labels that are each on or off have two classes each: every one becomes $(1-s)\,y + s/2$.
 
     The fair neighbour of mixup, whose labels are soft as well: a gain over ERM that label
     smoothing has too does not come from mixed inputs.
@@ -69,24 +71,29 @@ class SmoothedDraw:
         """The loss of the softened label of each example.
 
         Raises:
-            ValueError: for values, which have no classes to share among.
+            ValueError: for values, which have no classes to share among, and for soft labels that
+                do not sum to 1.
         """
         if isinstance(loss, Family) and not loss.classifies:
             raise ValueError(
                 f"label smoothing needs classes, the {loss.name} family has values. Leave it out."
             )
         outputs = unwrapped(model(x))
-        return loss(outputs, smoothed(y, outputs, self.smoothing))
+        return loss(outputs, smoothed(y, outputs, loss, self.smoothing))
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> "SmoothedDraw":
         """The same; it holds no tensor."""
         return self
 
 
-def smoothed(y: Tensor, outputs: Tensor, share: float) -> Tensor:
-    """Soft labels: of K classes, or the probability of class 1 where there is one logit."""
-    scalar = outputs.ndim == 1 or outputs.shape[-1] == 1
-    if scalar or y.is_floating_point():
-        return (1 - share) * y.to(outputs.dtype) + share / (2 if scalar else outputs.shape[-1])
-    labels = torch.nn.functional.one_hot(y.long(), outputs.shape[-1]).to(outputs.dtype)
-    return labels.lerp(torch.full_like(labels, 1 / labels.shape[-1]), share)
+def smoothed(y: Tensor, outputs: Tensor, loss: Loss, share: float) -> Tensor:
+    """Soft labels: of K classes, or the probability that each label is on."""
+    on_or_off = isinstance(loss, Family) and loss.each is not None
+    if on_or_off or outputs.ndim == 1 or outputs.shape[-1] == 1:
+        return (1 - share) * y.to(outputs.dtype) + share / 2
+    classes = outputs.shape[-1]
+    if y.is_floating_point():
+        check_distributions(y)
+    else:
+        y = torch.nn.functional.one_hot(y.long(), classes)
+    return (1 - share) * y.to(outputs.dtype) + share / classes

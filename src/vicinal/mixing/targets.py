@@ -36,7 +36,7 @@ def dense_loss(
             `loss`, which gets 0 in its place.
 
     Returns:
-        Losses, (n,); 0 for examples in which no label counts.
+        Losses, (n,), in float32 at least; 0 for examples in which no label counts.
 
     Raises:
         ValueError: if the loss has another shape than y, or the draw does not fit y.
@@ -56,7 +56,8 @@ def dense_loss(
                 f"loss must give one value per coordinate, in the shape {tuple(y.shape)} of y, got "
                 f'{tuple(values.shape)}. For losses of torch pass reduction="none".'
             )
-        here = share * counts
+        # sums over more than 65504 pixels overflow in float16
+        here = share.to(torch.promote_types(share.dtype, torch.float32)) * counts
         total = total + (here * values).flatten(1).sum(1)
         weight = weight + here.flatten(1).sum(1)
     return total / torch.where(weight > 0, weight, 1.0)
