@@ -13,6 +13,8 @@ from rich.console import Console
 from runs import EVIL, failed, record, three_seeds
 from vicinal import store
 from vicinal.report import compare, render, summary, verdict, write
+from vicinal.report.findings import sentences
+from vicinal.report.headline import headline
 from vicinal.report.numbers import differences, number, spread
 from vicinal.report.rows import line
 
@@ -80,6 +82,40 @@ def test_verdict_names_failures_first_and_claims_no_more_than_the_intervals():
     assert "FGSM and PGD disagree: mixup(alpha=0.2): FGSM says “higher”" in text
     assert "Not covered: other data sets" in text
     assert not re.search(r"no difference(?! shown)", text, re.IGNORECASE)
+
+
+def robust(method, seed, near, far):
+    """A run with these accuracies under PGD at ε = 0.1, of which the verdict speaks, and 0.2."""
+    run = record(method, seed, pgd=near)
+    run["measured"]["robustness"][1]["points"][2]["accuracy"] = far
+    return run
+
+
+def test_verdict_tells_where_other_sizes_of_the_attack_say_otherwise():
+    seeds = range(3)
+    erm = [robust("erm", s, 0.5, 0.3) for s in seeds]
+    turns = [robust("turns", s, 0.6 + s / 100, 0.2 + s / 100) for s in seeds]
+    same = [robust("same", s, 0.6 + s / 100, 0.4 + s / 100) for s in seeds]
+    (group,) = compare([*erm, *turns, *same]).groups
+    told = {s.topic: s.text for s in sentences(group)}
+    assert told["PGD at other sizes"].replace("\u00a0", " ") == (
+        "turns worse at l∞ ε = 0.2. What holds at one size need not at another."
+    )
+    topic, first_screen = headline(group)[-1]
+    assert topic.startswith("Accuracy under PGD-20")
+    assert first_screen == "better for both methods. PGD at other sizes: worse for turns"
+    (group,) = compare([*erm, *same]).groups
+    assert "PGD at other sizes" not in {s.topic for s in sentences(group)}
+    assert headline(group)[-1][1] == "better for same"
+
+
+def test_sizes_of_many_methods_are_named_by_method():
+    seeds = range(3)
+    erm = [robust("erm", s, 0.5, 0.3) for s in seeds]
+    runs = [robust(f"m{k}", s, 0.5, 0.4 + s / 100) for k in range(5) for s in seeds]
+    (group,) = compare([*erm, *runs]).groups
+    told = {s.topic: s.text for s in sentences(group)}["PGD at other sizes"]
+    assert told.startswith("better at some for m0, m1, m2, m3, m4 (intervals in the table)")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from vicinal.report.comparison import Comparison, Difference, Group
 from vicinal.report.metrics import Metric
 from vicinal.report.numbers import differences, number
+from vicinal.report.sizes import elsewhere, listed, middle, named_norm
 
 LISTED = 4  # runs or intervals told one by one
 ATTACKED = ("ensemble", "pgd", "fgsm")  # in the order in which they are believed
@@ -38,27 +39,9 @@ def sentences(group: Group) -> tuple[Sentence, ...]:
     if not group.intervals:
         return (*unfinished, _no_claim(group))
     told = [_metric(group, topic, keys) for topic, keys in _topics(group)]
-    found = [
-        s for s in (*told, _disagreement(group), _masked(group), _bound(group)) if s is not None
-    ]
+    attacked = (_other_sizes(group), _disagreement(group), _masked(group))
+    found = [s for s in (*told, *attacked, _bound(group)) if s is not None]
     return (*unfinished, _how_to_read(group), *found, _coverage(group), _multiplicity(group))
-
-
-def middle(group: Group, attack: str, norm: str = "linf") -> Metric | None:
-    """The metric at the middle of an attack's ε above zero (the lower one of two)."""
-    of_attack = [
-        (m.threat.eps, m)
-        for m in group.metrics
-        if m.threat is not None and (m.threat.attack, m.threat.norm) == (attack, norm)
-    ]
-    of_attack.sort(key=lambda pair: pair[0])
-    return of_attack[(len(of_attack) - 1) // 2][1] if of_attack else None
-
-
-def named_norm(group: Group) -> str:
-    """The norm that verdict and table speak of: l∞ where it was measured."""
-    norms = dict.fromkeys(m.threat.norm for m in group.metrics if m.threat is not None)
-    return "linf" if "linf" in norms or not norms else next(iter(norms))
 
 
 def interval(difference: Difference, unit: str) -> str:
@@ -130,6 +113,27 @@ def _capital(text: str) -> str:
     return text
 
 
+def _other_sizes(group: Group) -> Sentence | None:
+    """At which sizes, and in which norms, PGD shows what it does not show at the middle one."""
+    found = elsewhere(group)
+    methods = [m for m in group.others if any(m in of_word for of_word in found.values())]
+    if not methods:
+        return None
+    if len(methods) > LISTED:
+        told = [
+            f"{word} at some for {', '.join(of_word)}" for word, of_word in found.items() if of_word
+        ]
+        text = f"{'; '.join(told)} (intervals in the table)"
+    else:
+        text = "; ".join(
+            f"{method} {word} at {listed(of_word[method])}"
+            for method in methods
+            for word, of_word in found.items()
+            if method in of_word
+        )
+    return Sentence("PGD at other sizes", f"{text}. What holds at one size need not at another.")
+
+
 def _disagreement(group: Group) -> Sentence | None:
     """Names the methods on which the one-step and the iterated attack do not say the same."""
     norm = named_norm(group)
@@ -186,10 +190,11 @@ def _bound(group: Group) -> Sentence | None:
 
 
 def _how_to_read(group: Group) -> Sentence:
+    shares = "Coverage differs" if group.metric("rmse") else "Accuracies and ECE differ"
     return Sentence(
         f"Compared with {group.baseline}",
         f"Each method minus {group.baseline} on the same seeds; in brackets the 95% interval of "
-        "the mean difference. Accuracies and ECE differ by percentage points.",
+        f"the mean difference. {shares} by percentage points.",
     )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import altair as alt
 
 from vicinal.report.comparison import Group
-from vicinal.report.findings import middle, named_norm
 from vicinal.report.metrics import Metric
 from vicinal.report.numbers import NONE, differences
 from vicinal.report.panels import (
@@ -22,6 +21,7 @@ from vicinal.report.panels import (
     shaped,
     tooltips,
 )
+from vicinal.report.sizes import middle, named_norm
 
 
 def paired_differences(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:

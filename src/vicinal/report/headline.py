@@ -8,6 +8,7 @@ from vicinal.report.findings import interval
 from vicinal.report.metrics import Metric
 from vicinal.report.numbers import NONE, differences
 from vicinal.report.rows import main_metrics
+from vicinal.report.sizes import elsewhere
 
 NAMED = 2  # methods that are named; more of them are counted
 
@@ -62,8 +63,19 @@ def headline(group: Group) -> tuple[tuple[str, str], ...]:
         if k not in asked and not metric.key.startswith("ece_"):
             continue
         words = {method: marks[k].word for method, marks in found.lines}
-        told.append((metric.label, _tally(words)))
+        at_others = _elsewhere(group) if k == len(found.metrics) - 1 else ""
+        told.append((metric.label, _tally(words) + at_others))
     return tuple(told)
+
+
+def _elsewhere(group: Group) -> str:
+    """For how many methods PGD says otherwise at other sizes than the one that is told."""
+    parts = [
+        f"{word} for {_counted(word, list(methods), len(group.others))}"
+        for word, methods in elsewhere(group).items()
+        if methods
+    ]
+    return f". PGD at other sizes: {', '.join(parts)}" if parts else ""
 
 
 def _marks(group: Group, method: str, metrics: Sequence[Metric]) -> list[Mark]:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from vicinal.report.comparison import Cell, Group
-from vicinal.report.findings import middle, named_norm
 from vicinal.report.metrics import Metric
 from vicinal.report.numbers import NONE, differences, spread
+from vicinal.report.sizes import middle, named_norm
 
 MAIN = (
     "accuracy",
