@@ -74,6 +74,7 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
         "kept = np.floor((1 - lam) ** 2 * pixels",
         "test_mixing_shares.py",
     ),
+    ("mixing/fmix.py", "frequency**-decay", "frequency ** (1 - decay)", "test_mixing_shares.py"),
     (
         "mixing/gridmix.py",
         "< lam[:, None, None]",

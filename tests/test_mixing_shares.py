@@ -10,6 +10,7 @@ from scipy.stats import beta, ks_2samp, kstest
 from reference import mixing as slow
 from strategies import STRATEGIES, mixture
 from vicinal.mixing.draw import Draw
+from vicinal.mixing.fmix import FMix
 
 HEIGHT, WIDTH, COUNT = 8, 12, 3000
 LAWS = {  # what the shares are distributed as: a distribution function, or a slow simulation
@@ -72,3 +73,17 @@ def test_the_law_of_the_share(name):
             lam = shares + (np.random.default_rng(9).random(COUNT) - 0.5) / (HEIGHT * WIDTH)
         assert kstest(lam, LAWS[name]).pvalue > 1e-3
     assert len(np.unique(shares)) > 10
+
+
+@pytest.mark.parametrize(("height", "width", "decay"), [(6, 9, 3.0), (7, 4, 1.0)])
+def test_the_blobs_of_fmix_are_those_of_filtered_white_noise(height, width, decay):
+    n, rng = 1500, np.random.default_rng(8)
+    x = torch.zeros(n, 1, height, width)
+    draw = FMix(decay=decay)(x, torch.zeros(n), np.random.default_rng(7))
+    masks = draw.keep[:, 0].numpy()
+    kept = masks.sum((1, 2)).astype(int)
+    assert np.allclose(draw.share, kept / (height * width))
+    expected = [slow.fmix_mask(rng, k, height, width, decay) for k in kept.tolist()]
+    for measure in (slow.borders, lambda mask: mask[: height // 2, : width // 2].sum()):
+        ours, theirs = ([measure(mask) for mask in each] for each in (masks, expected))
+        assert ks_2samp(ours, theirs).pvalue > 1e-3

@@ -55,6 +55,27 @@ def gridmix_share(rng, height, width, alpha, cells):
     return sum(pixels) / len(pixels)
 
 
+def fmix_mask(rng, kept, height, width, decay):
+    """White complex noise, each frequency f divided by f^decay; its largest pixels are kept."""
+    spectrum = np.zeros((height, width // 2 + 1), dtype=complex)
+    for row in range(height):
+        for column in range(width // 2 + 1):
+            f = math.hypot(min(row, height - row) / height, column / width)
+            noise = complex(rng.normal(), rng.normal())
+            spectrum[row, column] = noise / max(f, 1 / max(height, width)) ** decay
+    order = np.argsort(np.fft.irfft2(spectrum, s=(height, width)), axis=None)
+    mask = np.zeros(height * width)
+    mask[order[height * width - kept :]] = 1
+    return mask.reshape(height, width)
+
+
+def borders(mask):
+    """How many pairs of neighbouring pixels are on different sides."""
+    height, width = mask.shape
+    down = sum(mask[i, j] != mask[i + 1, j] for i in range(height - 1) for j in range(width))
+    return down + sum(mask[i, j] != mask[i, j + 1] for i in range(height) for j in range(width - 1))
+
+
 def _bump_mean(rng, height, width, scale):
     row, column = rng.integers(height), rng.integers(width)
     return np.mean(

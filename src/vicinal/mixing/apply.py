@@ -5,7 +5,7 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from vicinal.mixing.draw import Blend, Draw, Mixture, check_draw, per_sample
@@ -105,7 +105,7 @@ def fitted(keep: Float[Tensor, "n *rest"], x: Shaped[Tensor, "n *shape"]) -> Ten
         keep = keep.to(x.dtype)
     n = len(x)
     if keep.numel() == n:
-        return per_sample(keep.flatten(), x.ndim)
+        return keep.reshape(n, *[1] * (x.ndim - 1))
     if x.ndim >= 3 and keep.ndim >= 3 and keep.shape[-2:] == x.shape[-2:]:
         height, width = x.shape[-2:]
         if keep.numel() == n * height * width:
@@ -191,12 +191,21 @@ def _parts(x: Tensor) -> list[slice]:
 
 def _runs_are_long(x: Tensor, partner: Tensor) -> bool:
     """Whether consecutive samples with consecutive partners can be blended without a gather."""
-    return x.numel() >= LONG and x.numel() >= LONG * len(_runs(partner))
+    # counted before any slice is made: a shuffle has a run per sample
+    if x.numel() < LONG:
+        return False
+    return x.numel() >= LONG * (1 + int(np.count_nonzero(_ends(partner))))
+
+
+def _ends(partner: Tensor) -> Bool[np.ndarray, " borders"]:
+    """Whether the partner of the next sample is another than the next sample of the partner."""
+    rows = partner.numpy()
+    return np.asarray(rows[1:] - rows[:-1] != 1)
 
 
 def _runs(partner: Tensor) -> list[slice]:
     """The longest slices of samples whose partners are consecutive: two for a roll."""
-    starts = (np.flatnonzero(np.diff(partner.numpy()) != 1) + 1).tolist()
+    starts = (np.flatnonzero(_ends(partner)) + 1).tolist()
     return [
         slice(first, last)
         for first, last in zip([0, *starts], [*starts, len(partner)], strict=True)

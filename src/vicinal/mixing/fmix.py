@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from scipy import fft
 from torch import Tensor
 
@@ -11,6 +11,8 @@ from vicinal.laws import Beta
 from vicinal.mixing.cutting import image_size
 from vicinal.mixing.draw import Draw, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
+
+PART = 2**15  # pixels whose fields are drawn at once, so that all their passes stay in the cache
 
 
 @dataclass(frozen=True)
@@ -62,22 +64,44 @@ class FMix:
         lam = Beta(self.alpha).sample(n, rng)
         # the nearest whole number of pixels, at random between the two neighbours
         kept = np.floor(lam * pixels + rng.random(n)).astype(np.int64).clip(0, pixels)
-        field = _field(n, height, width, self.decay, rng).reshape(n, pixels)
-        ordered = np.sort(field, axis=1)
-        lowest = ordered[np.arange(n), pixels - kept.clip(min=1)]
-        mask = (field >= lowest[:, None]) & (kept > 0)[:, None]
+        damping = _damping(height, width, self.decay)
+        mask = np.empty((n, pixels), dtype=bool)
+        step = max(1, PART // max(1, pixels))
+        for first in range(0, n, step):
+            part = kept[first : first + step]
+            field = _field(len(part), width, damping, rng)
+            mask[first : first + step] = _largest(field.reshape(len(part), pixels), part)
         keep = weights_like(x, mask).reshape(n, *[1] * (x.ndim - 3), height, width)
         return Draw(partners(self.pairing, x, y, rng), keep, weights_like(x, mask.mean(1)))
 
 
-def _field(
-    n: int, height: int, width: int, decay: float, rng: np.random.Generator
-) -> Float[np.ndarray, "n height width"]:
-    """Real random fields with the spectrum f^-decay; the lowest frequency stands in for 0."""
+def _damping(height: int, width: int, decay: float) -> Float[np.ndarray, "height half"]:
+    """f^-decay at each frequency of a real field; the lowest frequency stands in for 0."""
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)
     frequency = np.hypot(rows, columns).clip(min=1 / max(height, width))
+    damping: np.ndarray = (frequency**-decay).astype(np.float32)
+    return damping
+
+
+def _field(
+    n: int, width: int, damping: Float[np.ndarray, "height half"], rng: np.random.Generator
+) -> Float[np.ndarray, "n height width"]:
+    """Real random fields: complex normal noise, damped, in Fourier space."""
     # real and imaginary part side by side; single precision is enough to rank pixels
-    noise = rng.standard_normal((n, height, width // 2 + 1, 2), dtype=np.float32)
-    spectrum = noise.view(np.complex64)[..., 0] * (frequency**-decay).astype(np.float32)
-    field: np.ndarray = fft.irfft2(spectrum, s=(height, width))
+    noise = rng.standard_normal((n, *damping.shape, 2), dtype=np.float32)
+    spectrum = noise.view(np.complex64)[..., 0] * damping
+    field: np.ndarray = fft.irfft2(spectrum, s=(len(damping), width), overwrite_x=True)
     return field
+
+
+def _largest(
+    field: Float[np.ndarray, "n pixels"], kept: Int[np.ndarray, " n"]
+) -> Bool[np.ndarray, "n pixels"]:
+    """Whether each value is among the largest of its row, as many as are kept."""
+    n, pixels = field.shape
+    rank = pixels - kept.clip(min=1)
+    ordered = field.copy()
+    for row, lowest in zip(ordered, rank.tolist(), strict=True):
+        row.partition(lowest)
+    mask: np.ndarray = field >= ordered[np.arange(n), rank, None]
+    return mask & (kept > 0)[:, None]
