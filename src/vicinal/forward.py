@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vicinal.losses import Family
+from vicinal.passes import Passes
 
 OURS = ("vicinal", "contextlib", "jaxtyping")  # whose lines are not the caller's
 PROBED = 8  # examples on which a model is looked at before the work
@@ -78,8 +79,11 @@ class LogitsAt(nn.Module):
 
 
 @contextmanager
-def unchanged(model: Model) -> Iterator[Callable[[Tensor], Tensor]]:
+def unchanged(model: Model, *, inputs: bool = False) -> Iterator[Passes]:
     """The model as a function to logits, in eval mode; afterwards everything is as it was.
+
+    The function takes any number of examples, see `Passes`; `inputs` says whether it cuts batches
+    that need gradients too.
 
     Restored, also after an error: the mode of every module, all buffers, the global random states
     of torch, numpy and Python, from which a model may draw. Parameter gradients are never written,
@@ -96,7 +100,7 @@ def unchanged(model: Model) -> Iterator[Callable[[Tensor], Tensor]]:
         try:
             for module in modules:
                 module.training = False
-            yield lambda x: logits_of(model, x)
+            yield Passes(lambda x: logits_of(model, x), inputs=inputs)
         finally:
             random.setstate(numbers[0])
             np.random.set_state(numbers[1])  # noqa: NPY002

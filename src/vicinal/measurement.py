@@ -20,10 +20,10 @@ from vicinal.generalization import bound_of_trained
 from vicinal.hardest import hardest
 from vicinal.laws import Beta
 from vicinal.losses import Family
-from vicinal.mixing.apply import mix
 from vicinal.mixing.draw import Draw
 from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.mixup import Mixup
+from vicinal.mixing.rows import outputs_for
 from vicinal.randomness import generator
 from vicinal.recorder import Recorder, decompose
 from vicinal.resume import Row
@@ -48,7 +48,6 @@ def evaluation(
         draw = Mixup(LAW.alpha)(part.x, part.y, generator(seed, "evaluation", name))
         parts[name] = (part, None)
         parts[f"{name}_mixed"] = (part, draw)
-    inputs = {name: mix(part.x, draw) for name, (part, draw) in parts.items()}
 
     def evaluate(epoch: int) -> Row:
         row: Row = {}
@@ -59,7 +58,7 @@ def evaluation(
             del row["terms_epoch"]
         with torch.no_grad(), unchanged(model) as f:
             for name, (part, draw) in parts.items():
-                outputs = f(inputs[name])
+                outputs = outputs_for(f, part.x, draw)
                 for what, value in _scores(split.family).items():
                     each = mixed_loss(value, outputs, part.y, draw)
                     row[f"{name}_{what}"] = float(each.double().mean())

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vicinal.derivatives.choice import Engine
 from vicinal.derivatives.second_order import (
     Parts,
+    centred,
     check_drawn,
     drawn,
     engine_of,
@@ -209,8 +210,7 @@ def contributions(
 ) -> Parts:
     """The parts of each example's expansion: towards the mean, and about it."""
     cloud = principal(x) if partners is None or rng is None else drawn(x, partners, rng)
-    to_centre = (x.double().mean(0) - x.double()).to(x.dtype)
-    return parts(engine, x, y, to_centre, None, cloud)
+    return parts(engine, x, y, -centred(x), None, cloud)
 
 
 def terms_of(found: Parts, spread: float) -> Terms:

@@ -37,7 +37,7 @@ def opened(model: Model) -> Iterator[Function]:
     """
     torch.empty(KEPT, dtype=torch.uint8)
     narrow = narrow_weights(model)
-    with torch.no_grad(), unchanged(model) as f:
+    with torch.no_grad(), unchanged(model, inputs=True) as f:
         yield f if narrow is None else lambda x: f(x.to(narrow))
 
 

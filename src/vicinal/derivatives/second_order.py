@@ -29,6 +29,7 @@ from vicinal.forward import (
 from vicinal.losses import Family
 
 DIRECTIONS = 256  # carried through the model at once
+BLOCK = 2**22  # numbers that are held in float64 at once
 NUMBERS = {True: 2**17, False: 2**19}  # in inputs and directions of a pass, of images or tables
 
 
@@ -37,29 +38,30 @@ class Cloud:
     """Directions that average over the data: all of its principal ones, or some drawn ones.
 
     Attributes:
-        directions: v with Σ v v' the covariance of the data, the same for all examples,
-            (rank, *rest); or drawn ones for each example, (count, n, *rest).
-        sampled: whether they were drawn.
-        labels: the directions of the label that belong to them, (rank, *k) or (count, n, *k).
+        directions: v with Σ v v' the covariance of the data, the same for all examples, or those
+            among which some were drawn, (rank, *rest).
+        which: the directions drawn for each example, (count, n); None takes all for all.
+        labels: the directions of the label that belong to them, (rank, *k).
     """
 
     directions: Tensor
-    sampled: bool
+    which: Tensor | None
     labels: Tensor | None = None
 
     def chunks(self, rows: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Directions for some of the examples, and of their labels, a few at a time."""
-        size = 1 if self.sampled else DIRECTIONS
-        for start in range(0, len(self.directions), size):
-            some = slice(start, start + size)
+        if self.which is not None:
+            for chosen in self.which[:, rows]:
+                w = None if self.labels is None else self.labels[chosen][None]
+                yield self.directions[chosen][None], w
+            return
+        for start in range(0, len(self.directions), DIRECTIONS):
+            some = slice(start, start + DIRECTIONS)
             v, w = self.directions[some], None if self.labels is None else self.labels[some]
-            if self.sampled:
-                yield v[:, rows], None if w is None else w[:, rows]
-            else:
-                yield (
-                    v[:, None].expand(-1, len(rows), *v.shape[1:]),
-                    None if w is None else w[:, None],
-                )
+            yield (
+                v[:, None].expand(-1, len(rows), *v.shape[1:]),
+                None if w is None else w[:, None],
+            )
 
 
 class Parts(NamedTuple):
@@ -126,7 +128,7 @@ def parts(
     """All parts at base points x with labels y; none of the cloud's if there is no cloud."""
     found = []
     covariance = torch.zeros(3, 3, dtype=torch.float64)
-    streams = 1 if cloud is None or cloud.sampled else len(cloud.directions)
+    streams = 1 if cloud is None or cloud.which is not None else len(cloud.directions)
     for rows in passes(x, streams):
         labels = own_labels if own_labels is None else own_labels[rows][None]
         loss, mine = _along(engine, x[rows], y[rows], own[rows][None], labels)
@@ -134,7 +136,7 @@ def parts(
         if cloud is not None:
             chunks = [_along(engine, x[rows], y[rows], v, w)[1][1:] for v, w in cloud.chunks(rows)]
             rest = torch.stack(chunks) if chunks else rest
-        if cloud is not None and cloud.sampled:
+        if cloud is not None and cloud.which is not None:
             covariance += _covariance(rest) / len(rest)
             rest = rest / len(rest)
         found.append((loss, mine, rest.sum(0)))
@@ -150,10 +152,10 @@ def principal(x: Float[Tensor, "n *rest"], labels: Float[Tensor, "n *k"] | None 
     kept = scale > scale.max() * max(centred.shape) * torch.finfo(scale.dtype).eps
     v = (scale[kept, None] * vectors[kept]).to(x.dtype).reshape(-1, *x.shape[1:])
     if labels is None:
-        return Cloud(v, sampled=False)
+        return Cloud(v, which=None)
     wide = labels.double() - labels.double().mean(0)
     w = torch.tensordot(u[:, kept], wide, ([0], [0])) / n**0.5
-    return Cloud(v, sampled=False, labels=w.to(x.dtype))
+    return Cloud(v, which=None, labels=w.to(x.dtype))
 
 
 def drawn(
@@ -164,10 +166,21 @@ def drawn(
 ) -> Cloud:
     """For each example, `count` directions from the mean to an example drawn at random."""
     which = torch.from_numpy(rng.integers(len(x), size=(count, len(x)))).to(x.device)
-    centred = (x.double() - x.double().mean(0)).to(x.dtype)
-    if labels is None:
-        return Cloud(centred[which], sampled=True)
-    return Cloud(centred[which], sampled=True, labels=(labels - labels.mean(0))[which])
+    return Cloud(centred(x), which, None if labels is None else labels - labels.mean(0))
+
+
+def centred(x: Float[Tensor, "n *rest"]) -> Float[Tensor, "n *rest"]:
+    """The examples less their mean, taken in float64 block by block."""
+    mean = sum(x[rows].double().sum(0) for rows in _blocks(x)) / len(x)
+    found = torch.empty_like(x)
+    for rows in _blocks(x):
+        found[rows] = (x[rows].double() - mean).to(x.dtype)
+    return found
+
+
+def _blocks(x: Tensor) -> list[slice]:
+    size = max(1, BLOCK // max(1, x[0].numel()))
+    return [slice(start, start + size) for start in range(0, len(x), size)]
 
 
 def _along(

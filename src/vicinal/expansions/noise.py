@@ -77,11 +77,12 @@ def expand_noise(
     with examined(model, x, y, family) as (_, engine):
         if directions is None or rng is None:
             axes = torch.eye(x[0].numel(), dtype=x.dtype, device=x.device)
-            v, sampled = axes.reshape(-1, *x.shape[1:]), False
+            v, which = axes.reshape(-1, *x.shape[1:]), None
         else:
             signs = rng.integers(2, size=(directions, *x.shape), dtype=np.int8)
-            v, sampled = (2 * torch.from_numpy(signs) - 1).to(x), True
-        cloud = Cloud(deviation * v, sampled)
+            v = (2 * torch.from_numpy(signs) - 1).to(x).flatten(0, 1)
+            which = torch.arange(len(v), device=x.device).reshape(directions, len(x))
+        cloud = Cloud(deviation * v, which)
         found = parts(engine, x, y, torch.zeros_like(x), None, cloud)
     curvature, residual = (
         finite(float(term.mean()) / 2, "the expansion") for term in found.cloud[:2]

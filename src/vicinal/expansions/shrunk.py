@@ -12,6 +12,7 @@ from vicinal.derivatives.choice import Engine
 from vicinal.derivatives.second_order import (
     Cloud,
     Parts,
+    centred,
     check_drawn,
     drawn,
     examined,
@@ -131,14 +132,14 @@ def _about_shrunk(
     assert cloud.labels is not None
     # θ(1-θ) = λ(1-λ), so E θ² = θ̄ - κ and E(1-θ)² = 1 - θ̄ - κ
     varied, other = max(0.0, share - spread - share**2), max(0.0, 1 - share - spread)
-    own, own_labels = _centred(x), _centred(labels)
+    own, own_labels = centred(x), centred(labels)
     return parts(
         engine,
         x - (1 - share) * own,
         labels - (1 - share) * own_labels,
         varied**0.5 * own,
         varied**0.5 * own_labels,
-        Cloud(other**0.5 * cloud.directions, cloud.sampled, other**0.5 * cloud.labels),
+        Cloud(other**0.5 * cloud.directions, cloud.which, other**0.5 * cloud.labels),
     )
 
 
@@ -162,7 +163,3 @@ def label_values(outputs: Tensor, y: Tensor, family: Family) -> Tensor:
     flat = torch.zeros(len(y), *outputs.shape[1:], dtype=torch.float64, device=outputs.device)
     targets = y.double() if y.is_floating_point() else y
     return family.mean(flat) - family.residual(flat, targets)
-
-
-def _centred(x: Tensor) -> Tensor:
-    return (x.double() - x.double().mean(0)).to(x.dtype)
