@@ -48,6 +48,17 @@ def test_only_seeds_that_both_have_are_paired():
     assert group.missing == (("erm", 2), ("noise", 0))
 
 
+def test_few_equal_differences_are_no_verdict():
+    """Two seeds, each with one test image more of fifty: no spread, and no claim."""
+    runs = [record("erm", s, a) for s, a in enumerate((0.88, 0.9))]
+    runs += [record("noise", s, a + 0.02) for s, a in enumerate((0.88, 0.9))]
+    comparison = compare(runs)
+    found = comparison.groups[0].cell("noise", "accuracy").difference
+    assert (found.low, found.shown) == (None, False)
+    said = next(line for line in verdict(comparison) if line.startswith("Test accuracy"))
+    assert said == "Test accuracy: Equal differences, so no interval, for noise."
+
+
 def test_values_that_are_not_finite_are_left_out_and_counted():
     runs = three_seeds()
     runs[0]["measured"]["calibration"]["before"]["nll"] = None

@@ -27,6 +27,27 @@ def test_words_follow_from_the_interval():
     assert paired([1.0]).low is None
 
 
+@pytest.mark.parametrize("count", [2, 3, 5, 7])
+@pytest.mark.parametrize("step", [1.0, 1 / 360])
+def test_whole_numbers_are_called_different_as_seldom_as_it_says(count, step):
+    """Accuracies on a small test set differ by whole examples, so often all by the same number."""
+    rng = np.random.default_rng(0)
+    trials = 4000
+    right = 300 + np.round(rng.standard_normal((2, trials, count)))
+    first, second = np.minimum(right, 360) * step
+    claims = sum(paired(d).words in ("higher", "lower") for d in (first - second).tolist())
+    assert claims / trials < 0.05 + 3 * (0.05 * 0.95 / trials) ** 0.5
+
+
+def test_few_equal_differences_have_no_interval():
+    few = paired([0.91 - 0.89, 0.9 - 0.88, 0.5 - 0.48])  # equal but for rounding
+    assert (few.low, few.high, few.count) == (None, None, 3)
+    assert few.words == "equal differences: no interval"
+    assert paired([1.0] * 5).low is None
+    assert paired([1.0] * 6).words == "higher"  # 2 of 64 by chance
+    assert paired([1.0] * 5, level=0.9).words == "higher"
+
+
 def test_paired_covers_what_it_says():
     rng = np.random.default_rng(0)
     trials = 4000

@@ -7,6 +7,9 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 
+ROUNDING = 1e-9  # relative; the difference of two rounded accuracies is not exact
+
+
 @dataclass(frozen=True)
 class Interval:
     """A value with its interval; low and high are None where there is none."""
@@ -22,7 +25,7 @@ class Paired:
 
     Attributes:
         mean: of the differences.
-        low, high: ends of the interval; None for a single pair.
+        low, high: ends of the interval; None for a single pair, and for few equal differences.
         count: number of pairs.
     """
 
@@ -35,7 +38,7 @@ class Paired:
     def words(self) -> str:
         """What follows from the interval, and no more."""
         if self.low is None or self.high is None:
-            return "one seed: no interval"
+            return "one seed: no interval" if self.count == 1 else "equal differences: no interval"
         if self.low > 0:
             return "higher"
         if self.high < 0:
@@ -50,12 +53,16 @@ def paired(differences: Sequence[float], level: float = 0.95) -> Paired:
     initial weights, batch order, draws) on one data set, and nothing else; with few seeds it
     rests on differences that are roughly normal.
 
+    Differences that are all equal have no spread to judge by. Accuracies on a small test set are
+    equal by chance often enough, so then signs alone count: k equal ones that are not 0 happen by
+    chance with probability 2·2⁻ᵏ, and where that is more than 1 - level there is no interval.
+
     Args:
         differences: one per seed, finite.
         level: coverage, in (0, 1).
 
     Returns:
-        Paired, without ends when there is only one pair.
+        Paired, without ends when there is only one pair, or few equal ones.
 
     Raises:
         ValueError: if there is no difference, one is not finite, or level is not in (0, 1).
@@ -73,8 +80,9 @@ def paired(differences: Sequence[float], level: float = 0.95) -> Paired:
     if not values.size or not np.isfinite(values).all():
         raise ValueError(f"paired needs one or more finite differences, got {list(differences)}.")
     mean, count = float(values.mean()), len(values)
-    if count == 1:
-        return Paired(mean, None, None, 1)
+    equal = mean != 0 and np.ptp(values) <= ROUNDING * abs(mean)
+    if count == 1 or (equal and 2.0 ** (1 - count) > 1 - level):
+        return Paired(mean, None, None, count)
     half = float(stdtrit(count - 1, (1 + level) / 2) * values.std(ddof=1) / count**0.5)
     return Paired(mean, mean - half, mean + half, count)
 

@@ -21,7 +21,7 @@ class Difference:
     """Method minus baseline over paired seeds, with its 95 % interval."""
 
     mean: float
-    low: float | None  # None for one seed: there is no interval
+    low: float | None  # None for one seed or few equal differences: there is no interval
     high: float | None
     count: int  # pairs of seeds
     words: str

@@ -92,9 +92,10 @@ def _clauses(group: Group, metric: Metric) -> str:
     elif unclear:
         told = ", ".join(f"{method} {interval(d, metric.unit)}" for method, d in unclear)
         parts.append(f"no difference shown for {told}")
-    alone = [method for method, d in pairs if d.low is None]
-    if alone:
-        parts.append(f"one shared seed, so no interval, for {', '.join(alone)}")
+    for why, alone in (("one shared seed", True), ("equal differences", False)):
+        none = [method for method, d in pairs if d.low is None and (d.count == 1) == alone]
+        if none:
+            parts.append(f"{why}, so no interval, for {', '.join(none)}")
     return "; ".join(parts)
 
 
@@ -107,7 +108,7 @@ def _clause(method: str, metric: Metric, difference: Difference) -> str:
 
 def _capital(text: str) -> str:
     """A sentence begins with a capital, but a method's name is left as it is."""
-    for opening in ("no difference", "one shared"):
+    for opening in ("no difference", "one shared", "equal differences"):
         if text.startswith(opening):
             return opening.capitalize() + text[len(opening) :]
     return text

@@ -83,7 +83,7 @@ def _claim(seeds: Seeds, key: str) -> Claim:
     lists = [f"{word.capitalize()}: {listed(names)}." for word, names in shown.items() if names]
     best = sorted(known, key=lambda n: known[n].mean, reverse=good == "higher")[0]
     nothing = f"no difference shown for any of {len(known)}", "Every interval contains 0."
-    if known[best].low is None:
+    if known[best].count == 1:
         nothing = "one seed, so nothing can be shown", "One seed gives no interval."
     return Claim(
         f"{title}: {' and '.join(told) or nothing[0]}",
