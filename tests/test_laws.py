@@ -124,6 +124,7 @@ def test_fixed_rejects_weights(bad):
         Fixed(bad)
 
 
-def test_nodes_rejects_no_nodes():
-    with pytest.raises(ValueError, match="at least 1 node"):
-        Beta(1).nodes(0)
+@pytest.mark.parametrize("law", [Beta(1), Fixed(0.3), Beta(0.3, 2).tilted(), Fixed(0.3).tilted()])
+def test_nodes_rejects_no_nodes(law):
+    with pytest.raises(ValueError, match="at least 1 node, got 0"):
+        law.nodes(0)

@@ -91,6 +91,19 @@ def test_losses_are_affine_in_the_label(family):
     torch.testing.assert_close(family(f, 0.3 * y + 0.7 * other), mixed)
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_losses_of_outputs_of_16_bits_are_not_rounded_to_them(kind):
+    outputs = torch.linspace(-3, 3, 60).reshape(20, 3).to(kind)
+    y = torch.arange(20) % 3
+    for family, f, labels in ((categorical, outputs, y), (bernoulli, outputs[:, 0], y % 2)):
+        for value, exact in (
+            (family(f, labels), family(f.double(), labels)),
+            (family.residual(f, labels), family.residual(f.double(), labels)),
+            (family.quadratic(f, f), family.quadratic(f.double(), f.double())),
+        ):
+            torch.testing.assert_close(value.double(), exact, rtol=1e-5, atol=1e-6)
+
+
 def test_class_ids_are_one_hot_labels():
     f, _ = outputs_and_targets(categorical)
     y = torch.tensor([0, 3, 1, 2, 2, 0])

@@ -191,6 +191,18 @@ def test_nets_are_not_taken_for_linear(activation):
     assert not is_affine(model, x.float())
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_nets_of_16_bits_are_summed_over_pairs(kind):
+    """Their rounding is as large as a bend, and a mean of rounded losses off in the third digit."""
+    model, x, y = case(categorical, n=20, activation=nn.ReLU)
+    model, x = model.to(kind), x.to(kind)
+    risk = vicinal_risk(model, x, y, Beta(1), categorical)
+    assert risk.method == "all pairs"
+    wide = vicinal_risk(model.double(), x.double(), y, Beta(1), categorical)
+    assert abs(risk.value / wide.value - 1) < 4 * torch.finfo(kind).eps / 20**0.5
+    assert not is_affine(nn.Linear(x.shape[1], 2).to(kind), x)
+
+
 def test_linear_models_are_found_in_single_precision():
     with torch.random.fork_rng():
         torch.manual_seed(0)

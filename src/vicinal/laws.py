@@ -186,6 +186,7 @@ class Tilted:
 
     def nodes(self, count: int) -> Nodes:
         """Gauss quadrature of at most `count` nodes, exact up to degree 2*count-1."""
+        _check_count(count)
         # Tilting multiplies by λ, so one more node of the law keeps the degree.
         points, weights = self.law.nodes(count + 1)
         return _gauss(

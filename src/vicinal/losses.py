@@ -31,7 +31,7 @@ class Family:
     Calling it gives the loss of each example in nats, l = A(f) - <y, f>. Against common
     losses only terms that are free of the model are missing: y²/2 for half the squared
     error, log(y!) for the Poisson likelihood; the categorical and Bernoulli losses are the
-    cross-entropies themselves.
+    cross-entropies themselves. Losses of outputs of 16 bits are in float32.
 
     Args of the call:
         outputs: f, the raw outputs (logits, log-rates) of the model.
@@ -124,6 +124,8 @@ class Family:
             raise ValueError(f"counts must be 0 or more for the family poisson, got {low:g}.")
 
     def _flat(self, outputs: Tensor) -> Tensor:
+        # a loss of 16 bits is rounded to two or three digits, and so is a mean of such losses
+        outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
         if self.scalar and outputs.ndim == 2 and outputs.shape[1] == 1:
             return outputs[:, 0]
         if outputs.ndim != (1 if self.scalar else 2):

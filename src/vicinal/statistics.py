@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-
 ROUNDING = 1e-9  # relative; the difference of two rounded accuracies is not exact
 
 
