@@ -148,6 +148,6 @@ def linear_bound(
 def _only_affine(f: Callable[[Tensor], Tensor], x: Tensor) -> None:
     if not is_affine(f, x):
         raise ValueError(
-            "the model is not affine in its input, and this is exact for linear models only. For "
-            "others see vicinal.mixup_bound. Of inputs of 16 bits it cannot be told: pass x.float()."
+            "the model is not affine in its input, and this is exact for linear models only, in "
+            "32 bits or more. For others see vicinal.mixup_bound."
         )
