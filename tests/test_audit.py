@@ -161,7 +161,11 @@ def test_an_audit_that_was_stopped_goes_on(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         audit(case(), tmp_path / "again", stop)
     assert list((tmp_path / "again").glob("*.attack"))
-    monkeypatch.setattr("vicinal.audit.theory.bound", None)  # must not be measured again
+
+    def never(case):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("vicinal.audit.theory.bound", never)
     again = audit(case(), tmp_path / "again", stop)
     same = lambda r: {k: {i: v for i, v in p.items() if i != "accounts"} for k, p in r.items()}
     assert same(again) == same(whole)

@@ -8,18 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from vicinal import cli, study
-from vicinal.losses import categorical
+from vicinal.attacks.worst import worst_case
+from vicinal.audit import Case, audit
+from vicinal.data import load
+from vicinal.explanation import explain
+from vicinal.losses import bernoulli, categorical
 from vicinal.mixing.hidden import ManifoldMixup
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.regmixup import RegMixup
-from vicinal.processes import Place, join, launch, leave, spread
+from vicinal.model_files import build_model
+from vicinal.processes import ALONE, Place, join, launch, leave, place, spread
 from vicinal.training import Member, Schedule, train
 
 SCHEDULE = Schedule(epochs=3, batch_size=6, learning_rate=0.03, weight_decay=1e-2, parts=3)
@@ -65,14 +72,75 @@ def trained(name, folder):
     return [vars(one) for one in histories], [one.model.state_dict() for one in group]
 
 
+SHORT = {
+    "attacks.ensemble.BATCH": 16,
+    "robustness.distances.BATCH": 16,
+    "robustness.curve.BATCH": 16,
+    "attacks.apgd.STEPS": 10,
+    "attacks.fab.STEPS": 10,
+    "attacks.fmn.STEPS": 10,
+    "attacks.square.QUERIES": 20,
+    "robustness.signs.QUERIES": 20,
+    "robustness.signs.NOISES": 3,
+    "audit.outputs.RESAMPLES": 100,
+    "derivatives.second_order.NUMBERS": {True: 100, False: 100},
+    "explanation.BATCH": 32,
+    "pairs.sampled.BATCH": 64,
+}
+
+
+def measured(folder):
+    """Attacks on 70 examples in batches of 16, so that the last one is smaller."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.rand(140, 3, generator=g)
+    y = (x @ torch.tensor([1.0, -2.0, 0.5]) + 0.2 * torch.rand(140, generator=g) > 0).long()
+    model = network("plain", 0).float()
+    optimiser = torch.optim.Adam(model.parameters(), 0.05)
+    for _ in range(40):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimiser.step()
+    case = Case(
+        model, x[:70], y[:70], (x[70:100], y[70:100]), (x, y), categorical, None,
+        (0.0, 1.0), None, {"linf": 0.05, "l2": 0.08}, None, 70, True, None, None, 0,
+    )  # fmt: skip
+    at_random = lambda x: x[:, 0] - x[:, 1] + 0.05 * torch.randn(len(x))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, few in SHORT.items():
+            patch.setattr(f"vicinal.{name}", few)
+        found = {"audit": audit(case, folder, lambda name, share: None)}
+        for passes in (5, 60, 400):
+            short = worst_case(model, x, y, 0.05, passes=passes, where=place())
+            found[passes] = short.by, [a.passes for a in short.accounts], short.complete
+        drawn = worst_case(
+            at_random, x, (x[:, 0] > x[:, 1]).long(), 0.03, family=bernoulli, where=place()
+        )
+        found["random"] = drawn.by, drawn.draws, drawn.x.tolist()
+        found["explained"] = [
+            asdict(
+                explain(
+                    model, x, y, alphas=[0.2, 1.0], pairs=pairs, partners=partners, shown=3,
+                    rng=np.random.default_rng(0), where=place(),
+                )
+            )
+            for pairs, partners in ((400, 3), (None, None))
+        ]  # fmt: skip
+        if place().rank == 0:  # what one does alone, it does without the others
+            found["alone"] = worst_case(model, x, y, 0.05, passes=5, where=ALONE).by
+    for name in ("ensemble linf", "ensemble l2"):
+        for account in found["audit"][name]["accounts"]:
+            del account["seconds"]
+    return found
+
+
 def in_two(folder):
     """What each process does."""
-    place = join()
+    where = join()
     found = {name: trained(name, Path(folder)) for name in CASES}
-    torch.save(found, f"{folder}/found{place.rank}")
+    torch.save(found | {"measured": measured(Path(folder))}, f"{folder}/found{where.rank}")
     squares = spread(lambda k: (k * k, join().rank), range(5))
     leave()
-    return place.processes, squares
+    return where.processes, squares
 
 
 def close(one, other):
@@ -85,8 +153,12 @@ def close(one, other):
                 torch.testing.assert_close(value, b[name], rtol=1e-11, atol=1e-13)
 
 
-def test_two_processes_train_as_one_does(tmp_path):
-    """Also with statistics of the batch, dropout, hidden layers, and parts without an example."""
+def test_two_processes_train_and_measure_as_one_does(tmp_path):
+    """Also with statistics of the batch, dropout, hidden layers, and parts without an example.
+
+    Attacks are equal to the last bit: those of an audit, of a budget, of a model that draws. So is
+    an explanation, from pairs and partners that are drawn, or from all.
+    """
     processes, squares = launch(2, in_two, str(tmp_path))
     assert processes == 2
     assert squares == [(k * k, k % 2) for k in range(5)]
@@ -96,6 +168,11 @@ def test_two_processes_train_as_one_does(tmp_path):
         path = tmp_path / "alone"
         path.mkdir(exist_ok=True)
         close(first[name], trained(name, path))
+    one, (two, other) = measured(tmp_path / "one"), (found["measured"] for found in (first, second))
+    assert one == two
+    assert {key: value for key, value in two.items() if key != "alone"} == other
+    assert 0.2 < one["audit"]["ensemble linf"]["points"][-1]["accuracy"] < 0.9
+    assert [one[passes][2] for passes in (5, 60, 400)] == [False, False, True]
 
 
 def test_parts_add_up_to_the_gradient_of_the_batch(tmp_path):
@@ -147,25 +224,26 @@ def numbers(out):
     return records, processes
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_a_study_in_two_processes_is_killed_goes_on_and_gives_what_one_gives(tmp_path):
-    """One of the processes is killed, which ends both."""
-    options = [*OPTIONS, "--epochs", "3"]
-    command = [sys.executable, "-m", "vicinal.cli", "compare", *options, "--processes", "2"]
-    process = subprocess.Popen(
-        [*command, "--out", str(tmp_path / "two")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+def killed(command, folder, awaited):
+    """Kill one of the processes of a command as soon as there is a file, which ends all."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "two").glob("runs/*.checkpoint")) and time.monotonic() < deadline:
+    while not list(folder.glob(awaited)) and time.monotonic() < deadline:
         time.sleep(0.005)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     workers = [k for k in children if b"spawn_main" in Path(f"/proc/{k}/cmdline").read_bytes()]
     os.kill(int(workers[0]), signal.SIGKILL)
     assert process.wait(timeout=120) != 0
     process.stderr.close()
-    assert list((tmp_path / "two").glob("runs/*.checkpoint"))
+    assert list(folder.glob(awaited))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_a_study_in_two_processes_is_killed_goes_on_and_gives_what_one_gives(tmp_path):
+    """One of the processes is killed, which ends both."""
+    options = [*OPTIONS, "--epochs", "3"]
+    command = [sys.executable, "-m", "vicinal.cli", "compare", *options, "--processes", "2"]
+    killed([*command, "--out", str(tmp_path / "two")], tmp_path / "two", "runs/*.checkpoint")
     again = subprocess.run(
         [*command, "--out", str(tmp_path / "two")], capture_output=True, text=True
     )
@@ -215,3 +293,56 @@ def test_more_processes_than_examples_are_refused_before_anything_is_trained(
         assert caught.value.code == 2
         assert message in capsys.readouterr().err.replace("\n", " ")
         assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture
+def weights(tmp_path):
+    split = load("wine", 0)
+    model = build_model("linear", split, 0)
+    optimiser = torch.optim.Adam(model.parameters(), 0.1)
+    for _ in range(40):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(split.train.x), split.train.y).backward()
+        optimiser.step()
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    return [str(tmp_path / "weights.pt"), "--architecture", "linear", "--data", "wine"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_an_audit_of_two_processes_is_killed_and_one_goes_on(weights, tmp_path):
+    """89 training examples are two batches; what was done before the kill is taken over."""
+    options = [*weights, "--norms", "linf", "--part", "train"]
+    two, one = tmp_path / "two", tmp_path / "one"
+    command = [sys.executable, "-m", "vicinal.cli", "audit", *options, "--processes", "2"]
+    killed([*command, "--out", str(two)], two, "parts/*.attack")
+    before = min(path.stat().st_mtime_ns for path in two.glob("parts/*.json"))
+    records = []
+    for out in (two, one):
+        with pytest.raises(SystemExit) as caught:
+            cli.app.meta(["audit", *options, "--out", str(out)])
+        assert not caught.value.code
+        records.append(json.loads((out / "audit.json").read_text()))
+        for account in records[-1]["ensemble linf"]["accounts"]:
+            del account["seconds"]
+    assert before == min(path.stat().st_mtime_ns for path in two.glob("parts/*.json"))
+    assert records[0] == records[1]
+
+
+def test_more_processes_than_batches_are_refused_before_they_start(
+    weights, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr("vicinal.processes.launch", None)  # which nothing may call
+    for options, message in (
+        (["--processes", "3"], "at most 1, as there are 54 examples to attack, in batches of 64"),
+        (["--processes", "0"], "processes must be at least 1, got 0"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            cli.app.meta(["audit", *weights, *options, "--out", str(tmp_path / "new")])
+        assert caught.value.code == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit) as caught:
+        cli.app.meta(["audit", *weights, "--processes", "2", "--out", str(tmp_path / "new")])
+    assert caught.value.code == 2
+    assert "torchrun has started 2 processes" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()

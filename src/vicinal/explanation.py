@@ -15,6 +15,7 @@ from vicinal.forward import Model, unchanged
 from vicinal.laws import Beta, Law
 from vicinal.losses import Family, categorical
 from vicinal.pairs.every import BATCH
+from vicinal.processes import ALONE, Place, spread
 from vicinal.risk import Estimate, vicinal_risk
 from vicinal.taylor import Expansion, along, contributions, expand, terms_of
 
@@ -91,6 +92,7 @@ def explain(
     shown: int = 8,
     rng: np.random.Generator,
     progress: Callable[[float], None] | None = None,
+    where: Place = ALONE,
 ) -> Explanation:
     """Explain what mixup does to a model's loss on data, at every strength.
 
@@ -105,6 +107,8 @@ def explain(
         shown: examples to name for each of R2, R3 and remainder.
         rng: where pairs and partners come from.
         progress: told the share of the work that is done, 0 to 1.
+        where: this process, among those to which passes through the model are dealt, as in
+            `expand`.
 
     Returns:
         Explanation; every number has its error beside it.
@@ -124,7 +128,7 @@ def explain(
     tell = progress or (lambda share: None)
     steps = 2 * len(laws) + 2
     seed = int(rng.integers(2**62))  # the same pairs at every strength, so that curves are smooth
-    first = expand(model, x, y, Beta(1), family, partners=partners, rng=_same(seed))
+    first = expand(model, x, y, Beta(1), family, partners=partners, rng=_same(seed), where=where)
     tell(1 / steps)
     points = []
     for k, law in enumerate(laws):
@@ -137,12 +141,15 @@ def explain(
             pairs=pairs,
             rng=_same(seed),
             progress=lambda share, k=k: tell((2 * k + 1 + share) / steps),  # type: ignore[misc]
+            where=where,
         )
         tell((2 * k + 2) / steps)
-        shrunk = expand_shrunk(model, x, y, law, family, partners=partners, rng=_same(seed))
+        shrunk = expand_shrunk(
+            model, x, y, law, family, partners=partners, rng=_same(seed), where=where
+        )
         tell((2 * k + 3) / steps)
         points.append(Point(law.alpha, risk, first.at(law), shrunk))
-    carriers = _carriers(model, x, y, family, partners, seed, shown)
+    carriers = _carriers(model, x, y, family, partners, seed, shown, where)
     tell(1.0)
     method = points[0].risk.method
     return Explanation(len(x), family.name, first.engine, method, tuple(points), carriers)
@@ -153,14 +160,21 @@ def _same(seed: int) -> np.random.Generator:
 
 
 def _carriers(
-    model: Model, x: Tensor, y: Tensor, family: Family, partners: int | None, seed: int, shown: int
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    family: Family,
+    partners: int | None,
+    seed: int,
+    shown: int,
+    where: Place,
 ) -> dict[str, tuple[Example, ...]]:
     """The examples on which R2, R3 and the remainder under uniform λ are largest in size."""
     law = Beta(1)
     with torch.no_grad(), unchanged(model) as f:
         engine = engine_of(model, family, f)
-        found = contributions(engine, x, y, partners, _same(seed))
-        missed = _remainders(engine, f, x, y, law, _same(seed)).cpu()
+        found = contributions(engine, x, y, partners, _same(seed), where)
+        missed = _remainders(engine, f, x, y, law, _same(seed), where)
     loss, r1, r2, r3 = terms_of(found, law.spread)
     carriers = {}
     for name, sizes in (("r2", r2), ("r3", r3), ("remainder", missed)):
@@ -178,19 +192,28 @@ def _remainders(
     y: Tensor,
     law: Law,
     rng: np.random.Generator,
+    where: Place = ALONE,
 ) -> Float[Tensor, " n"]:
     """For each example, its mixup loss minus its expansion, along the same few partners."""
     lam, weight = law.tilted().nodes(OWN_NODES)
     distance = 1 - lam
-    missed = torch.zeros(len(x), dtype=torch.float64)
-    for _ in range(OWN_PARTNERS):
-        partner = torch.from_numpy(rng.permutation(len(x))).to(x.device)
-        for rows in torch.split(torch.arange(len(x), device=x.device), BATCH):
-            v = x[partner[rows]] - x[rows]
-            terms = [term.double() for term in along(engine, x[rows], y[rows], v)]
-            moments = [1.0, *(float(weight @ distance**k) for k in (1, 2, 2))]
-            total = -sum(m * term for m, term in zip(moments, terms, strict=True))
-            for t, w in zip(distance, weight, strict=True):
-                total = total + w * engine.family(f(x[rows] + float(t) * v), y[rows]).double()
-            missed[rows.cpu()] += torch.as_tensor(total).cpu() / OWN_PARTNERS
-    return missed
+    moments = [1.0, *(float(weight @ distance**k) for k in (1, 2, 2))]
+
+    def of_pairs(pairs: tuple[Tensor, Tensor]) -> Tensor:
+        rows, partner = pairs
+        v = x[partner] - x[rows]
+        terms = [term.double() for term in along(engine, x[rows], y[rows], v)]
+        total = -sum(m * term for m, term in zip(moments, terms, strict=True))
+        for t, w in zip(distance, weight, strict=True):
+            total = total + w * engine.family(f(x[rows] + float(t) * v), y[rows]).double()
+        return torch.as_tensor(total).cpu()
+
+    drawn = [torch.from_numpy(rng.permutation(len(x))).to(x.device) for _ in range(OWN_PARTNERS)]
+    everyone = torch.arange(len(x), device=x.device)
+    pairs = [
+        both
+        for partner in drawn
+        for both in zip(torch.split(everyone, BATCH), torch.split(partner, BATCH), strict=True)
+    ]
+    found = torch.cat(spread(of_pairs, pairs, where)).reshape(OWN_PARTNERS, len(x))
+    return torch.stack([one / OWN_PARTNERS for one in found]).sum(0)

@@ -25,12 +25,16 @@ class Place:
     processes: int
 
 
+ALONE = Place(0, 1)
+"""Of work that is shared with nobody, whatever other processes there are."""
+
+
 def place() -> Place:
     """Where this process stands; alone, unless torch.distributed is running."""
     distributed = torch.distributed
     if distributed.is_available() and distributed.is_initialized():
         return Place(distributed.get_rank(), distributed.get_world_size())
-    return Place(0, 1)
+    return ALONE
 
 
 def join() -> Place:
@@ -102,9 +106,11 @@ def add_up(tensors: Sequence[Tensor]) -> None:
             tensor.copy_(part.view_as(tensor))
 
 
-def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def spread(
+    work: Callable[[Item], Result], items: Sequence[Item], where: Place | None = None
+) -> list[Result]:
     """The results for all items: each process does every n-th of them, and all get all."""
-    where = place()
+    where = where or place()
     own = [work(item) for item in items[where.rank :: where.processes]]
     if where.processes == 1:
         return own
@@ -113,9 +119,9 @@ def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result
     return [found[k % where.processes][k // where.processes] for k in range(len(items))]
 
 
-def agreed(value: Item) -> Item:
+def agreed(value: Item, where: Place | None = None) -> Item:
     """What the first process holds, in all of them."""
-    if place().processes == 1:
+    if (where or place()).processes == 1:
         return value
     box = [value]
     torch.distributed.broadcast_object_list(box)
@@ -123,12 +129,15 @@ def agreed(value: Item) -> Item:
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def together(where: Place | None = None) -> Iterator[None]:
     """Work that all processes do, so that one which fails stops the others, too.
 
     Raises:
         ValueError: in the processes that did not fail, which would wait for ever.
     """
+    if (where or place()).processes == 1:
+        yield
+        return
     failure: Exception | None = None
     try:
         yield

@@ -20,6 +20,7 @@ from vicinal.losses import Family
 from vicinal.pairs.every import BATCH, Progress, converged, over_all_pairs
 from vicinal.pairs.linear import is_affine, over_all_logits
 from vicinal.pairs.sampled import Problem, sampled
+from vicinal.processes import ALONE, Place
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def vicinal_risk(
     rng: np.random.Generator | None = None,
     target_error: float | None = None,
     progress: Progress | None = None,
+    where: Place = ALONE,
 ) -> Estimate:
     """The mixup loss of a model on data, over all n² pairs or a sample of them.
 
@@ -81,6 +83,8 @@ def vicinal_risk(
         target_error: sample until the standard error is at most this, in nats (and at least 16
             rounds); `pairs` is then the limit.
         progress: told the share of the work that is done, 0 to 1.
+        where: this process, among those to which rounds or batches of pairs are dealt, as in
+            `expand`.
 
     Returns:
         Estimate in nats, accumulated in float64.
@@ -108,7 +112,7 @@ def vicinal_risk(
     tell = progress or (lambda share: None)
     with examined(model, x, y, family) as (f, engine):
         if rng is not None and (pairs is not None or target_error is not None):
-            problem = Problem(f, engine, x, y, law, family)
+            problem = Problem(f, engine, x, y, law, family, where)
             value, error, plan, _ = sampled(problem, pairs, target_error, rng, tell)
             how = "sampled pairs" + (", expansion as control variate" if plan.slope else "")
             nodes, change = len(plan.nodes.lam), plan.nodes.change
@@ -118,7 +122,7 @@ def vicinal_risk(
         else:
             value, change, nodes = converged(
                 lambda lam, weight: over_all_pairs(
-                    f, x, y, family, lam, weight, _of_doublings(tell, len(lam))
+                    f, x, y, family, lam, weight, _of_doublings(tell, len(lam)), where
                 ),
                 law,
                 64,

@@ -30,6 +30,7 @@ from vicinal.derivatives.second_order import (
 from vicinal.forward import Model, check_family, finite, refuse_batch_statistics, unchanged
 from vicinal.laws import Beta, Law
 from vicinal.losses import Family, categorical
+from vicinal.processes import ALONE, Place
 
 
 class Terms(NamedTuple):
@@ -163,6 +164,7 @@ def expand(
     *,
     partners: int | None = None,
     rng: np.random.Generator | None = None,
+    where: Place = ALONE,
 ) -> Expansion:
     r"""R1, R2 and R3 of a model on a data set, exact or with a standard error.
 
@@ -183,6 +185,9 @@ def expand(
         family: the loss.
         partners: None for the exact terms; otherwise directions drawn per example, at least 2.
         rng: where they come from; needed if, and only if, `partners` is given.
+        where: this process, among those to which the passes are dealt. With
+            ``vicinal.processes.place()`` all that torch.distributed runs must make the same call;
+            each gets the whole, equal to what one alone computes.
 
     Returns:
         Expansion, accumulated in float64. The errors are those of drawing the directions, for
@@ -197,7 +202,7 @@ def expand(
     """
     check_drawn("partners", partners, rng)
     with examined(model, x, y, family) as (_, engine):
-        found = contributions(engine, x, y, partners, rng)
+        found = contributions(engine, x, y, partners, rng, where)
     return _averaged(found, law.spread, engine.report)
 
 
@@ -207,10 +212,11 @@ def contributions(
     y: Shaped[Tensor, "n *k"],
     partners: int | None,
     rng: np.random.Generator | None,
+    where: Place = ALONE,
 ) -> Parts:
     """The parts of each example's expansion: towards the mean, and about it."""
     cloud = principal(x) if partners is None or rng is None else drawn(x, partners, rng)
-    return parts(engine, x, y, -centred(x), None, cloud)
+    return parts(engine, x, y, -centred(x), None, cloud, where)
 
 
 def terms_of(found: Parts, spread: float) -> Terms:

@@ -18,6 +18,7 @@ from vicinal.forward import (
     warn_of_probable,
 )
 from vicinal.losses import Family
+from vicinal.randomness import generator
 
 DRAWS = 16  # of a model that draws at random, averaged
 # The C library of Linux hands freed memory back to the system, and fetches it again page by page
@@ -101,6 +102,18 @@ def averaged(f: Function, draws: int) -> Function:
         return total / draws
 
     return mean
+
+
+def draw_anew(device: torch.device, seed: int, *key: int | str) -> None:
+    """Let a model that draws at random draw the same wherever, and after whatever, it is asked.
+
+    Within `opened`, which restores the random state.
+    """
+    number = int(generator(seed, "model", *key).integers(2**62))
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(number)
 
 
 def slope(

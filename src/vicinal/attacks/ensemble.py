@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from torch import Tensor
 
 from vicinal.attacks import apgd, fab, noise, square, transfer
 from vicinal.attacks.ball import Ball, Norm, spread_out
-from vicinal.attacks.door import Function
+from vicinal.attacks.door import Function, draw_anew
 from vicinal.attacks.goal import Goal
 from vicinal.attacks.meter import Exhausted, Meter
 from vicinal.attacks.progress import State, remember
+from vicinal.processes import Place, spread
 from vicinal.randomness import generator
 
-BATCH = 256  # examples attacked at once, which bounds the memory
+BATCH = 64  # examples attacked at once, which bounds the memory; what is dealt to processes
 STARTS: dict[Norm, int] = {"linf": 1, "l2": 1, "l1": 5}  # as in the standard AutoAttack
 HOLDS, CLEAN, FIRST = -1, 1, 2  # in State.by: not broken, wrong without attack, the first stage
 
@@ -87,14 +89,38 @@ def _square(f: Function, b: Ball, a: Goal, rng: np.random.Generator) -> tuple[Te
 
 
 @dataclass(frozen=True)
+class Tried:
+    """What an attack did to one batch.
+
+    Attributes:
+        won: which examples it broke, verified.
+        z: the points that broke them.
+        refused: claims that were not confirmed.
+        undefined: examples with outputs that were not finite.
+        spent: what it cost.
+        seconds: and how long it took.
+        ended: whether the budget ended before it did; then nothing counts but `undefined`.
+    """
+
+    won: np.ndarray
+    z: Tensor
+    refused: int
+    undefined: np.ndarray
+    spent: Meter
+    seconds: float
+    ended: bool
+
+
+@dataclass(frozen=True)
 class Run:
-    """One call of `worst_case`."""
+    """One call of `worst_case`; its batches are dealt to the processes of `where`."""
 
     f: Function
     within: Ball
     aim: Goal
     meter: Meter
     stages: tuple[Stage, ...]
+    where: Place
 
     def name(self) -> str:
         """What decides the result but for the model and the random numbers."""
@@ -117,38 +143,68 @@ class Run:
                 self._stage(place, state, resume, progress)
         except Exhausted:
             return False
-        finally:
-            state.undefined |= self.aim.undefined.cpu().numpy()
         return True
 
     def _clean(self, state: State) -> None:
         """Mistakes without any attack."""
+        draw_anew(self.within.x.device, state.seed, "clean")
         for rows in _chunks(np.arange(len(state.by))):
             broken = self.aim[rows].broken(self.f(self.within.x[rows])).cpu().numpy()
             state.by[rows.numpy()] = np.where(broken, CLEAN, HOLDS)
+        state.undefined |= self.aim.undefined.cpu().numpy()
 
     def _stage(self, place: int, state: State, resume: Path | None, progress: Progress) -> None:
-        stage, f = self.stages[place], self.meter.metered(self.f)
         if state.stage < place or len(state.accounts) <= place:
             state.begin(place)
-        for rows in _chunks(np.flatnonzero((state.by < 0) & ~state.done)):
-            device = self.within.x.device
-            part, aim = self.within[rows.to(device)], self.aim[rows.to(device)]
-            rng = generator(state.seed, stage.name, int(rows[0]))
-            passes, begun = self.meter.passes, self.meter.elapsed
-            z, claimed = stage.run(f, part, aim, rng)
-            broken = claimed & self._confirmed(z, part, aim)
-            won = broken.cpu().numpy()
-            state.by[rows.numpy()[won]] = place + FIRST
-            state.x[rows[torch.from_numpy(won)]] = z[broken].cpu()
-            state.refused += int((claimed & ~broken).sum())
-            spent = self.meter.passes - passes, self.meter.elapsed - begun
-            state.account(len(rows), int(won.sum()), *spent)
-            state.done[rows.numpy()] = True
-            state.undefined |= self.aim.undefined.cpu().numpy()
-            remember(resume, state)
+        batches = list(_chunks(np.flatnonzero((state.by < 0) & ~state.done)))
+        for k in range(0, len(batches), self.where.processes):
+            some = batches[k : k + self.where.processes]
+            tries = spread(partial(self._try, self.stages[place], state.seed), some, self.where)
+            for rows, tried in zip(some, tries, strict=True):
+                self._take(place, state, rows, tried)
+            if self.where.rank == 0:
+                remember(resume, state)
             progress(*self._left(place, state))
         state.stage = place + 1
+
+    def _try(self, stage: Stage, seed: int, rows: Tensor) -> Tried:
+        """One attack on one batch: the same in whatever process, and after whatever others."""
+        rows = rows.to(self.within.x.device)
+        part, aim, meter = self.within[rows], self.aim[rows], self.meter.left
+        key = stage.name, int(rows[0])
+        draw_anew(rows.device, seed, *key)
+        try:
+            z, claimed = stage.run(meter.metered(self.f), part, aim, generator(seed, *key))
+            broken = claimed & self._confirmed(z, part, aim)
+            ended = False
+        except Exhausted:
+            z, claimed, ended = part.x, torch.zeros(len(rows), dtype=torch.bool), True
+            broken = claimed
+        return Tried(
+            broken.cpu().numpy(),
+            z[broken].cpu(),
+            int((claimed & ~broken).sum()),
+            aim.undefined[rows].cpu().numpy(),
+            meter,
+            meter.elapsed,
+            ended,
+        )
+
+    def _take(self, place: int, state: State, rows: Tensor, tried: Tried) -> None:
+        """Write down what an attack did.
+
+        Raises:
+            Exhausted: if the budget ended before it did.
+        """
+        state.undefined[rows.numpy()] |= tried.undefined
+        if tried.ended:
+            raise Exhausted
+        self.meter.add(tried.spent)
+        state.by[rows.numpy()[tried.won]] = place + FIRST
+        state.x[rows[torch.from_numpy(tried.won)]] = tried.z
+        state.refused += tried.refused
+        state.account(len(rows), int(tried.won.sum()), tried.spent.passes, tried.seconds)
+        state.done[rows.numpy()] = True
 
     def _confirmed(self, z: Tensor, part: Ball, aim: Goal) -> Bool[Tensor, " n"]:
         """A fresh evaluation in another order of the batch: in ball and box, finite, broken."""
@@ -165,6 +221,7 @@ class Run:
         spent = max(sum(a[2] for a in state.accounts), 1)
         share = spent / (spent + waiting + later)
         seconds = sum(a[3] for a in state.accounts) / spent * (waiting + later)
+        seconds /= self.where.processes
         return share, min(seconds, self.meter.seconds - self.meter.elapsed)
 
 

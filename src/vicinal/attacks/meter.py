@@ -20,12 +20,29 @@ class Meter:
         most: passes that may be spent, over all examples.
         seconds: time that may be spent.
         passes: spent so far.
+        last: what was spent before the last pass.
     """
 
     most: float = float("inf")
     seconds: float = float("inf")
     passes: int = 0
+    last: int = 0
     begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> "Meter":
+        """A meter of what is left of the budget."""
+        return Meter(self.most - self.passes, self.seconds - self.elapsed)
+
+    def add(self, spent: "Meter") -> None:
+        """Take over what was spent of that.
+
+        Raises:
+            Exhausted: if its last pass would have come too late, after what others have spent.
+        """
+        if self.passes + spent.last >= self.most:
+            raise Exhausted
+        self.passes += spent.passes
 
     @property
     def elapsed(self) -> float:
@@ -38,6 +55,7 @@ class Meter:
         def counted(x: Tensor) -> Tensor:
             if self.passes >= self.most or self.elapsed >= self.seconds:
                 raise Exhausted
+            self.last = self.passes
             self.passes += len(x) * (1 + x.requires_grad)
             return f(x)
 

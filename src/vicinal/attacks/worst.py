@@ -17,6 +17,7 @@ from vicinal.attacks.meter import Meter
 from vicinal.attacks.progress import State, recall
 from vicinal.forward import Model, check_family
 from vicinal.losses import Family, categorical
+from vicinal.processes import ALONE, Place, agreed, together
 from vicinal.statistics import Interval, proportion
 
 
@@ -98,6 +99,7 @@ def worst_case(
     passes: float | None = None,
     resume: Path | None = None,
     progress: Progress | None = None,
+    where: Place = ALONE,
 ) -> Attacked:
     """The union of strong attacks, each on what those before it left, the cheapest first.
 
@@ -125,9 +127,13 @@ def worst_case(
         resume: file that keeps the state after every batch; an interrupted call that is repeated
             with the same arguments goes on from there.
         progress: told the share that is done and the seconds left.
+        where: this process, among those to which batches of 64 examples are dealt. With
+            ``vicinal.processes.place()`` all that torch.distributed runs must make the same call;
+            each gets the whole, equal to the last bit to what one alone finds. The first one reads
+            and writes the file; another number of processes may go on from it.
 
     Returns:
-        Attacked.
+        Attacked. The seconds of its accounts are those of all processes, added up.
 
     Raises:
         ValueError: for eps, x, bounds and targets that do not fit, a missing tolerance, a budget
@@ -154,9 +160,11 @@ def worst_case(
     second = model if twin is None else twin
     with opened(model) as raw, opened(second) as other:
         f, random = fit(raw, x, y, family)
-        run = Run(f, within, aim, meter, stages(norm, None if twin is None else other))
+        run = Run(f, within, aim, meter, stages(norm, None if twin is None else other), where)
         seed = 0 if rng is None else int(rng.integers(2**62))
-        state = recall(resume, run.name(), run.probe(random), x, seed)
+        with together(where):
+            state = recall(resume, run.name(), run.probe(random), x, seed)
+        state = agreed(state, where)
         complete = run.through(state, resume, progress or (lambda share, left: None))
     return _outcome(x, run, state, complete, DRAWS if random else 0)
 

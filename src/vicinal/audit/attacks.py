@@ -11,6 +11,7 @@ from vicinal.attacked import outcome
 from vicinal.attacks.ball import Norm
 from vicinal.attacks.worst import worst_case
 from vicinal.audit.case import Case, attackable, twin
+from vicinal.processes import place
 from vicinal.randomness import generator
 from vicinal.robustness import accuracy_curve
 from vicinal.robustness.distances import minimal_distances
@@ -26,7 +27,7 @@ def gradients(case: Case) -> dict[str, Any]:
         accuracy_curve(
             model, x, y, [share * eps for share in (0.0, 0.5, 1.0)],
             attack=attack, norm=norm, bounds=case.bounds, family=case.family,
-            rng=generator(case.seed, "attack", norm, attack),
+            rng=generator(case.seed, "attack", norm, attack), where=place(),
         )
         for norm, eps in case.sizes.items()
         for attack in ("fgsm", "pgd")
@@ -58,6 +59,7 @@ def distances(
     found = minimal_distances(
         model, x, y, norm=norm, bounds=case.bounds, family=case.family,
         tolerance=case.tolerance, check_at=[eps], rng=generator(case.seed, "distances", norm),
+        where=place(),
     )  # fmt: skip
     finite = found.values[torch.isfinite(found.values)]
     most = max(2 * eps, float(finite.quantile(0.95)) if len(finite) else 0.0)
@@ -82,6 +84,7 @@ def ensemble(
         model, x, y, eps, norm=norm, bounds=case.bounds, family=case.family,
         tolerance=case.tolerance, twin=twin(case), rng=generator(case.seed, "ensemble", norm),
         seconds=case.seconds, passes=case.passes, resume=file, progress=progress,
+        where=place(),
     )  # fmt: skip
     by = {name: found.by.count(name) for name in dict.fromkeys(found.by) if name}
     return outcome(found, norm, eps) | {"by": by}

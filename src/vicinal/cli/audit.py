@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from vicinal.cli.errors import INTERRUPTED, refuse
+from vicinal.cli.errors import INTERRUPTED, leads, refuse
 from vicinal.cli.explain import Families, _family, _in_precision_of, _opened
+from vicinal.cli.processes import check_processes, in_processes
 
 if TYPE_CHECKING:
     from vicinal.data.split import Split
@@ -38,6 +39,7 @@ def audit(
     seconds: float | None = None,
     passes: float | None = None,
     seed: int = 0,
+    processes: int = 1,
     out: Path = Path("audit"),
 ) -> int:
     """Audit a trained model: worst case under attack, signs of masking, calibration, bound.
@@ -67,20 +69,26 @@ def audit(
         seconds: Budget of the worst case in each norm. The same command with more goes on.
         passes: The same, in forward and backward passes for each example.
         seed: Of the split, starts, patches and resamples.
+        processes: Processes on this machine to which the examples are dealt, in batches; the
+            numbers are the same with any number of them. Under torchrun leave it at 1.
         out: Folder for the results.
     """
-    say = Console(stderr=True, emoji=False)
+    given = dict(locals())
+    say = Console(stderr=True, emoji=False, quiet=not leads())
     try:
+        _check(norms, eps, tolerance, examples, seconds, passes)
         split, loaded = _opened(model, data, target, architecture, seed, standardise, family)
         other = None
         if twin is not None:
             other = _opened(twin, data, target, architecture, seed, standardise, family)[1]
-        _check(norms, eps, tolerance, examples, seconds, passes)
         whole = standardise or architecture is not None
         case = _case(loaded, split, part, family, whole, norms, eps, tolerance, say) | {
             "twin": other, "examples": examples, "full": attacks == "full",
             "seconds": seconds, "passes": passes, "seed": seed,
         }  # fmt: skip
+        _check_batches(processes, attacks, min(examples, len(case["x"])))
+        if processes > 1:
+            return in_processes(processes, audit, given | {"processes": 1})
         record = _audited(case, out, say)
     except KeyboardInterrupt:
         say.print("Stopped. The same command goes on from here.")
@@ -94,8 +102,18 @@ def audit(
         "tolerance": case["tolerance"],
         "twin": twin,
     }
-    _write(record, out)
+    if leads():
+        _write(record, out)
     return 0
+
+
+def _check_batches(processes: int, attacks: str, examples: int) -> None:
+    from vicinal.attacks.ensemble import BATCH
+    from vicinal.robustness import curve
+
+    size = BATCH if attacks == "full" else curve.BATCH
+    many = f"are {examples} examples to attack, in batches of {size}"
+    check_processes(processes, -(-examples // size), many)
 
 
 def _check(
@@ -185,7 +203,9 @@ def _audited(options: dict[str, Any], out: Path, say: Console) -> dict[str, Any]
     import warnings
 
     from vicinal.audit import Case, audit, parts
+    from vicinal.processes import join, leave
 
+    join()
     case: Case = Case(**options)
     names = list(parts(case))
     work = {name: WORK.get(name.split()[0], 1) for name in names}
@@ -193,9 +213,10 @@ def _audited(options: dict[str, Any], out: Path, say: Console) -> dict[str, Any]
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(), TextColumn("· left"), TimeRemainingColumn(),
     )  # fmt: skip
+    hidden = say.quiet or not say.is_terminal
     with (
         warnings.catch_warnings(record=True) as caught,
-        Progress(*columns, console=say, disable=not say.is_terminal, transient=True) as progress,
+        Progress(*columns, console=say, disable=hidden, transient=True) as progress,
     ):
         warnings.simplefilter("always", UserWarning)
         task = progress.add_task("audit", total=sum(work.values()))
@@ -205,6 +226,7 @@ def _audited(options: dict[str, Any], out: Path, say: Console) -> dict[str, Any]
             progress.update(task, description=name, completed=before + share * work[name])
 
         record = audit(case, out / "parts", told)
+    leave()
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         say.print(f"Note: {escape(message)}", highlight=False)
     return record

@@ -9,8 +9,9 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
-from vicinal.cli.errors import FAILED_RUN, INTERRUPTED, refuse
+from vicinal.cli.errors import FAILED_RUN, refuse
 from vicinal.cli.methods import parse_methods
+from vicinal.cli.processes import in_processes
 from vicinal.cli.progress import starting, working
 
 Tracker = Literal["mlflow", "tensorboard", "wandb"]
@@ -107,7 +108,7 @@ def compare(
                 f"{processes} processes cannot share a batch of {batch_size}: pass fewer, or a "
                 "larger batch_size."
             )
-        return _in_processes(processes, given | {"processes": 1})
+        return in_processes(processes, compare, given | {"processes": 1})
     with starting():
         from vicinal import study
         from vicinal.executors import check
@@ -154,26 +155,3 @@ def _report(records: list[dict[str, Any]], out: Path) -> int:
     console.print(terminal.summary(comparison.compare(records)))
     console.print(escape(f"Report: {out / 'report.html'}"), highlight=False, soft_wrap=True)
     return FAILED_RUN if any(record["status"] == "failed" for record in records) else 0
-
-
-def _in_processes(processes: int, arguments: dict[str, Any]) -> int:
-    """The exit status of `compare` in several processes on this machine."""
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
-    from vicinal.processes import launch
-
-    try:
-        return launch(processes, _status, arguments)
-    except SignalException:
-        return INTERRUPTED
-    except ChildFailedError as error:
-        return error.get_first_failure()[1].exitcode or FAILED_RUN
-
-
-def _status(arguments: dict[str, Any]) -> int:
-    """The exit status of `compare`, also where it refuses."""
-    try:
-        return compare(**arguments)
-    except SystemExit as refusal:
-        return int(refusal.code or 0)

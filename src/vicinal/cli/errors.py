@@ -1,6 +1,7 @@
 """What is said to the user when something is wrong, and the exit status."""
 
 import difflib
+import os
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -10,6 +11,11 @@ from rich.markup import escape
 from rich.text import Text
 
 BAD_INPUT, FAILED_RUN, INTERRUPTED = 2, 1, 130
+
+
+def leads() -> bool:
+    """Whether this process speaks: the first of several that do the same command, or alone."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def known(what: str, name: str, names: Iterable[str]) -> None:
@@ -40,7 +46,7 @@ def misread(error: CycloptsError) -> Text:
 
 def refuse(error: object) -> NoReturn:
     """Say what is wrong and exit with BAD_INPUT."""
-    Console(stderr=True, emoji=False).print(
+    Console(stderr=True, emoji=False, quiet=not leads()).print(
         f"[bold red]Error:[/] {escape(reason(error))}", highlight=False, soft_wrap=True
     )
     raise SystemExit(BAD_INPUT)

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vicinal.cli.errors import known, refuse
+from vicinal.cli.errors import INTERRUPTED, known, leads, refuse
+from vicinal.cli.processes import check_processes, in_processes
 
 if TYPE_CHECKING:
     from vicinal.data.split import Part, Split
@@ -49,6 +50,7 @@ def explain(
     exact: bool = False,
     shown: int = 8,
     seed: int = 0,
+    processes: int = 1,
     out: Path = Path("explanation"),
 ) -> int:
     """Explain what mixup does to a trained model's loss, at every strength.
@@ -71,18 +73,29 @@ def explain(
         exact: Sum all pairs and take all directions; slow beyond a few hundred examples.
         shown: Examples to show for each term.
         seed: Of the split and of the pairs.
+        processes: Processes on this machine to which passes through the model are dealt; the
+            numbers are the same with any number of them. Under torchrun leave it at 1.
         out: Folder for the results.
     """
-    say = Console(stderr=True, emoji=False)
+    given = dict(locals())
+    say = Console(stderr=True, emoji=False, quiet=not leads())
     try:
         split, loaded = _opened(model, data, target, architecture, seed, standardise, family)
         chosen: Part = getattr(split, part)
+        check_processes(processes, len(chosen), f"are {len(chosen)} examples")
+        if processes > 1:
+            return in_processes(processes, explain, given | {"processes": 1})
         out.mkdir(parents=True, exist_ok=True)
         record = _record(
             loaded, split, chosen, family, alphas, None if exact else pairs, shown, seed, say
         )
+    except KeyboardInterrupt:
+        say.print("Stopped.")
+        return INTERRUPTED
     except (ValueError, TypeError, OSError) as error:
         refuse(error)
+    if not leads():
+        return 0
     units = standardise or architecture is not None
     record["settings"] = _settings(model, data, target, part, seed, record["family"], units, split)
     _write(record, _named(record, split, chosen), out)
@@ -141,13 +154,16 @@ def _record(
     import numpy as np
 
     from vicinal import explanation, losses, store
+    from vicinal.processes import join, leave
 
+    where = join()
     x = _in_precision_of(model, part.x)
     chosen = getattr(losses, _family(model, x, split, family, say))
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    hidden = say.quiet or not say.is_terminal
     with (
         warnings.catch_warnings(record=True) as caught,
-        Progress(*columns, console=say, disable=not say.is_terminal, transient=True) as progress,
+        Progress(*columns, console=say, disable=hidden, transient=True) as progress,
     ):
         warnings.simplefilter("always", UserWarning)
         task = progress.add_task("explaining", total=1.0)
@@ -162,7 +178,9 @@ def _record(
             shown=shown,
             rng=np.random.default_rng(seed),
             progress=lambda share: progress.update(task, completed=share),
+            where=where,
         )
+    leave()
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         say.print(f"Note: {escape(message)}", highlight=False)
     return store.plain(asdict(found))

@@ -27,6 +27,7 @@ from vicinal.forward import (
     warn_of_probabilities,
 )
 from vicinal.losses import Family
+from vicinal.processes import ALONE, Place, spread
 
 DIRECTIONS = 256  # carried through the model at once
 BLOCK = 2**22  # numbers that are held in float64 at once
@@ -124,12 +125,16 @@ def parts(
     own: Float[Tensor, "n *rest"],
     own_labels: Float[Tensor, "n *k"] | None,
     cloud: Cloud | None,
+    where: Place = ALONE,
 ) -> Parts:
-    """All parts at base points x with labels y; none of the cloud's if there is no cloud."""
-    found = []
-    covariance = torch.zeros(3, 3, dtype=torch.float64)
+    """All parts at base points x with labels y; none of the cloud's if there is no cloud.
+
+    Passes are dealt to the processes of `where`.
+    """
     streams = 1 if cloud is None or cloud.which is not None else len(cloud.directions)
-    for rows in passes(x, streams):
+
+    def of_pass(rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        covariance = torch.zeros(3, 3, dtype=torch.float64)
         labels = own_labels if own_labels is None else own_labels[rows][None]
         loss, mine = _along(engine, x[rows], y[rows], own[rows][None], labels)
         rest = torch.zeros(0, 3, len(rows), dtype=torch.float64)
@@ -137,11 +142,13 @@ def parts(
             chunks = [_along(engine, x[rows], y[rows], v, w)[1][1:] for v, w in cloud.chunks(rows)]
             rest = torch.stack(chunks) if chunks else rest
         if cloud is not None and cloud.which is not None:
-            covariance += _covariance(rest) / len(rest)
+            covariance = _covariance(rest) / len(rest)
             rest = rest / len(rest)
-        found.append((loss, mine, rest.sum(0)))
-    loss, mine, rest = (torch.cat(part, -1) for part in zip(*found, strict=True))
-    return Parts(loss, mine, rest, covariance)
+        return loss, mine, rest.sum(0), covariance
+
+    *found, covariances = zip(*spread(of_pass, passes(x, streams), where), strict=True)
+    loss, mine, rest = (torch.cat(part, -1) for part in found)
+    return Parts(loss, mine, rest, torch.stack(covariances).sum(0))
 
 
 def principal(x: Float[Tensor, "n *rest"], labels: Float[Tensor, "n *k"] | None = None) -> Cloud:

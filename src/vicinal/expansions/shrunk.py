@@ -22,6 +22,7 @@ from vicinal.derivatives.second_order import (
 from vicinal.forward import Model, finite
 from vicinal.laws import Beta, Fixed, Law, Tilted, Uniform
 from vicinal.losses import Family
+from vicinal.processes import ALONE, Place
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def expand_shrunk(
     *,
     partners: int | None = None,
     rng: np.random.Generator | None = None,
+    where: Place = ALONE,
 ) -> ShrunkExpansion:
     r"""Expand the mixup loss about $\tilde x_i = \bar x + \bar\theta (x_i - \bar x)$.
 
@@ -102,6 +104,7 @@ def expand_shrunk(
         family: the loss.
         partners: None for the exact terms; otherwise directions drawn per example, at least 2.
         rng: where they come from; needed if, and only if, `partners` is given.
+        where: this process, among those to which the passes are dealt, as in `expand`.
 
     Returns:
         ShrunkExpansion, accumulated in float64.
@@ -121,12 +124,18 @@ def expand_shrunk(
             cloud = principal(x, labels)
         else:
             cloud = drawn(x, partners, rng, labels)
-        found = _about_shrunk(engine, x, labels, cloud, share, law.spread)
+        found = _about_shrunk(engine, x, labels, cloud, share, law.spread, where)
     return _summed(found, share, engine.report)
 
 
 def _about_shrunk(
-    engine: Engine, x: Tensor, labels: Tensor, cloud: Cloud, share: float, spread: float
+    engine: Engine,
+    x: Tensor,
+    labels: Tensor,
+    cloud: Cloud,
+    share: float,
+    spread: float,
+    where: Place,
 ) -> Parts:
     """The parts of each example at its shrunk self, along its own way from there and the cloud."""
     assert cloud.labels is not None
@@ -140,6 +149,7 @@ def _about_shrunk(
         varied**0.5 * own,
         varied**0.5 * own_labels,
         Cloud(other**0.5 * cloud.directions, cloud.which, other**0.5 * cloud.labels),
+        where,
     )
 
 

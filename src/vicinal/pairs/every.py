@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vicinal.laws import Law
 from vicinal.losses import Family
+from vicinal.processes import ALONE, Place, spread
 
 BATCH = 1024  # mixed examples per forward pass
 TOLERANCE = 1e-7
@@ -63,8 +64,12 @@ def over_all_pairs(
     lam: np.ndarray,
     weight: np.ndarray,
     progress: Progress,
+    where: Place = ALONE,
 ) -> float:
-    """The mean over all n² ordered pairs, each unordered pair evaluated once."""
+    """The mean over all n² ordered pairs, each unordered pair evaluated once.
+
+    Batches of pairs are dealt to the processes of `where`.
+    """
     lam, weight = symmetric(lam, weight)
     n, total = len(x), 0.0
     for start in range(0, n, BATCH):
@@ -74,13 +79,17 @@ def over_all_pairs(
     count = n * (n - 1) // 2 * len(lam)
     nodes = torch.as_tensor(lam, device=x.device)
     weights = torch.as_tensor(weight, device=x.device)
-    for start in range(0, count, BATCH):
+
+    def of_batch(start: int) -> float:
         k = torch.arange(start, min(start + BATCH, count), device=x.device)
         i, j = unordered(k // len(lam), n)
         node = k % len(lam)
         losses = pair_losses(f, x, y, family, i, j, nodes[node])
-        total += 2 * float((weights[node] * losses).sum())
         progress(min(1.0, (start + BATCH) / count))
+        return 2 * float((weights[node] * losses).sum())
+
+    for summand in spread(of_batch, range(0, count, BATCH), where):
+        total += summand
     return total / n**2
 
 

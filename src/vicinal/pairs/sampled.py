@@ -8,8 +8,11 @@ Where the second-order expansion explains a pair well it serves as control varia
 over all pairs is known exactly, and only what it misses is sampled.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +25,7 @@ from vicinal.laws import Law
 from vicinal.losses import Family
 from vicinal.pairs.every import BATCH, Progress, pair_losses
 from vicinal.pairs.nodes import Quadrature, chosen_nodes
+from vicinal.processes import ALONE, Place, spread
 from vicinal.taylor import along, contributions, terms_of
 
 PILOT = 48  # pairs that choose the nodes and between the two ways to sample
@@ -31,7 +35,7 @@ JETS = 6  # forward passes that the expansion of a pair costs, from both ends
 
 @dataclass(frozen=True)
 class Problem:
-    """What is averaged over pairs."""
+    """What is averaged over pairs, by which processes."""
 
     f: Callable[[Tensor], Tensor]
     engine: Engine
@@ -39,6 +43,7 @@ class Problem:
     y: Tensor
     law: Law
     family: Family
+    where: Place = ALONE
 
 
 @dataclass(frozen=True)
@@ -72,9 +77,17 @@ def sampled(
     together = max(1, BATCH // (size * each))
     means: list[float] = []
     error = np.inf
-    while most is None or len(means) < most:
-        left = together if most is None else min(together, most - len(means))
-        means += _rounds(problem, plan, size, left, rng)
+
+    def groups() -> Iterator[Rounds]:
+        """What is drawn does not depend on who evaluates it."""
+        left = most or np.inf
+        while left:
+            count = int(min(together, left))
+            yield _drawn(problem, plan, size, count, rng)
+            left -= count
+
+    for found in _evaluated(problem, plan, groups()):
+        means += found
         if len(means) > 1:
             error = float(np.std(means, ddof=1) / len(means) ** 0.5)
         if target_error is not None:
@@ -113,27 +126,47 @@ def _with_expansion(problem: Problem, plain: Plan, pairs: int | None, i: Tensor,
     left = float(np.var(means - slope * explained)) * (len(lam) + JETS)
     if not left < alone / 2:
         return plain
-    known = contributions(problem.engine, problem.x, problem.y, None, None)
+    known = contributions(problem.engine, problem.x, problem.y, None, None, problem.where)
     mean = sum(float(term.mean()) for term in terms_of(known, problem.law.spread))
     return Plan(plain.nodes, slope, mean)
 
 
-def _rounds(
-    problem: Problem, plan: Plan, size: int, count: int, rng: np.random.Generator
-) -> list[float]:
-    """The means of some rounds, evaluated in one go."""
+class Rounds(NamedTuple):
+    """Some rounds that are evaluated in one go: the pairs, and λ where each has one of its own."""
+
+    size: int  # pairs in each
+    i: Tensor
+    j: Tensor
+    lam: Tensor | None
+
+
+def _drawn(problem: Problem, plan: Plan, size: int, count: int, rng: np.random.Generator) -> Rounds:
     drawn = [_pairs(problem, size, rng) for _ in range(count)]
     i, j = (torch.cat(side) for side in zip(*drawn, strict=True))
     if plan.slope:
+        return Rounds(size, i, j, None)
+    lam = torch.from_numpy(plan.nodes.evenly(size, count, rng).ravel()).to(problem.x.device)
+    return Rounds(size, i, j, lam)
+
+
+def _evaluated(problem: Problem, plan: Plan, groups: Iterator[Rounds]) -> Iterator[list[float]]:
+    """The means of the rounds of each group, one group for each process at a time."""
+    while some := list(islice(groups, problem.where.processes)):
+        yield from spread(partial(_means, problem, plan), some, problem.where)
+
+
+def _means(problem: Problem, plan: Plan, rounds: Rounds) -> list[float]:
+    """The means of some rounds."""
+    size, i, j, lam = rounds
+    if lam is None:
         found = _at_all_nodes(problem, i, j, plan.nodes.lam) @ plan.nodes.weight
         found = found - plan.slope * (_expanded(problem, plan, i, j) - plan.known)
-        return [float(mean) for mean in found.reshape(count, size).mean(1)]
-    lam = torch.from_numpy(plan.nodes.evenly(size, count, rng).ravel()).to(problem.x.device)
+        return [float(mean) for mean in found.reshape(-1, size).mean(1)]
     losses = [
         pair_losses(problem.f, problem.x, problem.y, problem.family, *part)
         for part in zip(*(torch.split(v, BATCH) for v in (i, j, lam)), strict=True)
     ]
-    return torch.cat(losses).reshape(count, size).mean(1).tolist()
+    return torch.cat(losses).reshape(-1, size).mean(1).tolist()
 
 
 def _pairs(problem: Problem, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

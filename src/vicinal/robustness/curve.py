@@ -1,21 +1,24 @@
 """Robust accuracy against the size of the perturbation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Shaped
+import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from vicinal.attacks.ball import Bounds, Norm
-from vicinal.attacks.door import opened
-from vicinal.attacks.fgsm import fgsm
-from vicinal.attacks.pgd import pgd
+from vicinal.attacks.ball import Ball, Bounds, Norm, ball
+from vicinal.attacks.door import Function, draw_anew, entered, opened, slope
+from vicinal.attacks.goal import goal, warn_of_undefined
+from vicinal.attacks.pgd import ascend
 from vicinal.forward import Model, check_targets
 from vicinal.losses import Family, categorical
+from vicinal.processes import ALONE, Place, spread
 from vicinal.statistics import proportion
+
+BATCH = 256  # examples attacked at once, which bounds the memory; what is dealt to processes
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def accuracy_curve(
     steps: int = 20,
     family: Family = categorical,
     rng: np.random.Generator | None = None,
+    where: Place = ALONE,
 ) -> AccuracyCurve:
     """Accuracy of a classifier within balls of growing radius.
 
@@ -69,13 +73,14 @@ def accuracy_curve(
         steps: of PGD.
         family: categorical or bernoulli.
         rng: random starts of PGD; None starts at x.
+        where: this process, among those to which batches are dealt, as in `worst_case`.
 
     Returns:
         AccuracyCurve with Wilson intervals over examples. Neither attack is strong enough for
         a claim of robustness: the numbers are upper bounds.
 
     Raises:
-        ValueError: for no epsilons, an unknown attack, and what the attacks refuse.
+        ValueError: for no epsilons, no steps, an unknown attack, and what the attacks refuse.
         TypeError: for families that do not classify.
 
     Source:
@@ -85,18 +90,51 @@ def accuracy_curve(
         raise ValueError("epsilons must hold one radius or more.")
     if attack not in ("fgsm", "pgd"):
         raise ValueError(f"attack must be 'fgsm' or 'pgd', got {attack!r}.")
-    perturb: Callable[..., Tensor] = (
-        fgsm if attack == "fgsm" else partial(pgd, steps=steps, rng=rng)
-    )
+    if not steps >= 1:
+        raise ValueError(f"steps must be at least 1, got {steps}.")
     with opened(model) as f:
         check_targets(f, x, y, family)
+        draw_anew(x.device, 0, "curve")
         robust = family.correct(f(x), y)
         points = []
         for eps in sorted(epsilons):
             alive = robust.nonzero()[:, 0]
             if eps != 0 and len(alive):
-                z = perturb(model, x[alive], y[alive], eps, norm=norm, bounds=bounds, family=family)
-                robust[alive] = family.correct(f(z), y[alive])
+                within, start = ball(x[alive], eps, norm, bounds), None
+                if attack == "pgd":
+                    start = within.x if rng is None else within.random(rng)
+                robust[alive] = _withstood(model, f, within, y[alive], family, start, steps, where)
             share = proportion(int(robust.sum()), len(x))
             points.append(Point(float(eps), share.value, share.low, share.high))
     return AccuracyCurve(attack, norm, 1 if attack == "fgsm" else steps, len(x), tuple(points))
+
+
+def _withstood(
+    model: Model,
+    judge: Function,
+    within: Ball,
+    y: Tensor,
+    family: Family,
+    start: Tensor | None,
+    steps: int,
+    where: Place,
+) -> Bool[Tensor, " n"]:
+    """Which examples are right still, after PGD from these starts or, without any, after FGSM."""
+    aim = goal(family, y)
+    with entered(model, within.x, y, family) as f:
+
+        def of_batch(rows: Tensor) -> tuple[Tensor, Tensor]:
+            draw_anew(rows.device, 0, "curve", f"{within.eps:g}", int(rows[0]))
+            part, own = within[rows], aim[rows]
+            if start is None:
+                outputs, _, gradient = slope(f, part.x, own.loss("family"))
+                own.broken(outputs)  # notes what is not finite
+                z = part.step(part.x, gradient, part.eps)
+            else:
+                z = ascend(f, part, start[rows], own, steps).z
+            return family.correct(judge(z), y[rows]).cpu(), own.undefined[rows].cpu()
+
+        batches = torch.split(torch.arange(len(y), device=y.device), BATCH)
+        right, undefined = zip(*spread(of_batch, batches, where), strict=True)
+    warn_of_undefined(torch.cat(undefined).nonzero()[:, 0].tolist())
+    return torch.cat(right).to(y.device)

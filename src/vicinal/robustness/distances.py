@@ -1,6 +1,6 @@
 """Robust accuracy at every ε from one search for the nearest broken point of each example."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,15 +11,17 @@ from torch import Tensor
 
 from vicinal.attacks import apgd, fab, fmn
 from vicinal.attacks.ball import Ball, Bounds, Norm, space
-from vicinal.attacks.door import Function, entered
-from vicinal.attacks.goal import Goal, goal
+from vicinal.attacks.door import Function, draw_anew, entered
+from vicinal.attacks.goal import Goal, goal, warn_of_undefined
 from vicinal.attacks.nearest import Nearest
 from vicinal.forward import Model
 from vicinal.losses import Family, categorical
+from vicinal.processes import ALONE, Place, spread
+from vicinal.randomness import generator
 from vicinal.robustness.curve import AccuracyCurve, Point
 from vicinal.statistics import proportion
 
-BATCH = 256
+BATCH = 64  # examples searched at once, which bounds the memory; what is dealt to processes
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def minimal_distances(
     tolerance: float | None = None,
     check_at: Sequence[float] = (),
     rng: np.random.Generator | None = None,
+    where: Place = ALONE,
 ) -> Distances:
     """The nearest broken point of each example, by FMN and targeted FAB, checked by APGD.
 
@@ -124,6 +127,7 @@ def minimal_distances(
         tolerance: deviation that breaks an example; needed for families without classes.
         check_at: radii at which APGD checks, with its family loss and targeted.
         rng: random starts of the checks; None starts at x.
+        where: this process, among those to which batches are dealt, as in `worst_case`.
 
     Returns:
         Distances.
@@ -140,19 +144,40 @@ def minimal_distances(
     if not all(0 < eps < np.inf for eps in check_at):
         raise ValueError(f"check_at must hold positive radii in the units of x, got {check_at}.")
     whole, aim = space(x, norm, bounds, scale), goal(family, y, tolerance)
-    counts = {eps: [0, 0] for eps in sorted(check_at)}
-    found = []
+    seed = None if rng is None else int(rng.integers(2**62))
     with entered(model, x, y, family) as f:
-        for start in range(0, len(x), BATCH):
-            rows = torch.arange(start, min(start + BATCH, len(x)), device=x.device)
-            best = _search(f, whole[rows], aim[rows])
+
+        def of_batch(rows: Tensor) -> _Found:
+            draw_anew(rows.device, seed or 0, "distances", int(rows[0]))
+            part, own = whole[rows], aim[rows]
+            best, counts = _search(f, part, own), {eps: [0, 0] for eps in sorted(check_at)}
+            starts = None if seed is None else generator(seed, "check", int(rows[0]))
             for eps, count in counts.items():
-                _check(f, whole[rows], aim[rows], eps, best, count, rng)
-            found.append(best)
-    aim.warn()
-    checks = tuple(Check(eps, tried, broken) for eps, (tried, broken) in counts.items())
-    values, points = (torch.cat([getattr(b, k) for b in found]) for k in ("distance", "x"))
+                _check(f, part, own, eps, best, count, starts)
+            return _Found(best.x.cpu(), best.distance.cpu(), aim.undefined[rows].cpu(), counts)
+
+        rows = torch.arange(len(x), device=x.device)
+        found = spread(of_batch, torch.split(rows, BATCH), where)
+    points, values, undefined = (
+        torch.cat([getattr(one, name) for one in found]).to(x.device)
+        for name in ("x", "distance", "undefined")
+    )
+    warn_of_undefined(undefined.nonzero()[:, 0].tolist())
+    checks = tuple(
+        Check(eps, *(sum(one.counts[eps][k] for one in found) for k in (0, 1)))
+        for eps in sorted(check_at)
+    )
     return Distances(values, points, norm, fmn.STEPS, checks)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The nearest points of one batch, where outputs were not finite, and what checks found."""
+
+    x: Tensor
+    distance: Tensor
+    undefined: Tensor
+    counts: Mapping[float, Sequence[int]]
 
 
 def _search(f: Function, part: Ball, aim: Goal) -> Nearest:

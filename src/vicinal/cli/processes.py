@@ -1,0 +1,57 @@
+"""A command done by several processes on this machine, which all do the same."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vicinal.cli.errors import FAILED_RUN, INTERRUPTED
+
+
+def check_processes(processes: int, most: int, of: str) -> None:
+    """Refuse more processes than can have something to do, before any is started.
+
+    Raises:
+        ValueError: if so, or within processes that torchrun has started.
+    """
+    if not processes >= 1:
+        raise ValueError(f"processes must be at least 1, got {processes}.")
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and started > 1:
+        raise ValueError(
+            f"torchrun has started {started} processes, and each would start {processes} more: "
+            "leave out processes."
+        )
+    if max(processes, started) > most:
+        raise ValueError(
+            f"processes must be at most {most}, as there {of}, got {max(processes, started)}: the "
+            "others would have nothing to do. Pass fewer."
+        )
+
+
+def in_processes(processes: int, command: Callable[..., int], given: Mapping[str, Any]) -> int:
+    """The exit status of a command in several processes; what it shows the first one shows.
+
+    Args:
+        processes: how many.
+        command: a function of a module; it calls `vicinal.processes.join`.
+        given: its arguments, which can be pickled.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    from vicinal.processes import launch
+
+    try:
+        return launch(processes, _status, command, given)
+    except SignalException:
+        return INTERRUPTED
+    except ChildFailedError as error:
+        return error.get_first_failure()[1].exitcode or FAILED_RUN
+
+
+def _status(command: Callable[..., int], given: Mapping[str, Any]) -> int:
+    """The exit status of a command, also where it refuses."""
+    try:
+        return command(**given)
+    except SystemExit as refusal:
+        return int(refusal.code or 0)
