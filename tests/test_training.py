@@ -206,6 +206,23 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path, damage):
     assert len(list(tmp_path.glob("c.unreadable-*"))) == 1
 
 
+@pytest.mark.parametrize("written", [None, 0, checkpoints.FORMAT + 1])
+def test_a_checkpoint_of_another_format_is_set_aside(tmp_path, written):
+    """Also one from before checkpoints said their format, though it may hold the right names."""
+    _, history = run(tmp_path / "whole")
+    path = tmp_path / "c"
+    run(path, schedule=Schedule(2, 7, 0.1, 1e-3))
+    state = torch.load(path, weights_only=True)
+    assert state.pop("format") == checkpoints.FORMAT
+    state["trained"][0]["history"] = []  # which a reader that goes on would pass on
+    torch.save(state if written is None else state | {"format": written}, path)
+    told = f"its format is {'none' if written is None else written}, and this version"
+    with pytest.warns(UserWarning, match=told):
+        _, again = run(path)
+    assert again == history
+    assert len(list(tmp_path.glob("c.unreadable-*"))) == 1
+
+
 def test_a_checkpoint_that_fits_half_leaves_no_trace(tmp_path):
     path = tmp_path / "c"
     run(path, schedule=Schedule(1, 7, 0.1, 1e-3))

@@ -10,6 +10,9 @@ import torch
 
 from vicinal.store import set_aside, write_bytes
 
+FORMAT = 1
+"""Of checkpoints that are written, and the only one that is read."""
+
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
     """Replace a checkpoint; one that cannot be written is told, and the one before stays.
@@ -19,7 +22,7 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
             for that.
     """
     buffer = BytesIO()
-    torch.save(dict(content), buffer)
+    torch.save({"format": FORMAT, **content}, buffer)
     try:
         write_bytes(path, buffer.getvalue())
     except OSError as error:
@@ -34,7 +37,8 @@ def load(path: Path) -> dict[str, Any] | None:
     """What a checkpoint holds: tensors, numbers and texts only. None if there is none.
 
     Warns:
-        UserWarning: if it cannot be read; it is set aside.
+        UserWarning: if it cannot be read, or has another format, as those of an older or a newer
+            version may; it is set aside.
     """
     try:
         content = BytesIO(path.read_bytes())  # apart, because torch raises OSError for damage too
@@ -42,12 +46,17 @@ def load(path: Path) -> dict[str, Any] | None:
         return None
     try:
         found: dict[str, Any] = torch.load(content, weights_only=True)
-        if isinstance(found, dict):
-            return found
-        refuse(path, f"it holds a {type(found).__name__}")
     except Exception as error:  # a damaged file makes torch raise anything
         refuse(path, type(error).__name__)
-    return None
+        return None
+    if not isinstance(found, dict):
+        refuse(path, f"it holds a {type(found).__name__}")
+        return None
+    if found.get("format") != FORMAT:
+        written = found.get("format", "none")
+        refuse(path, f"its format is {written}, and this version of vicinal reads {FORMAT}")
+        return None
+    return found
 
 
 def refuse(path: Path, reason: str) -> None:
