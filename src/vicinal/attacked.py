@@ -16,6 +16,7 @@ from vicinal.attacks.pgd import pgd
 from vicinal.attacks.worst import Attacked, worst_case
 from vicinal.data import Split
 from vicinal.forward import unchanged
+from vicinal.processes import ALONE, Place, spread
 from vicinal.randomness import generator
 from vicinal.robustness import Point, accuracy_curve
 from vicinal.robustness.masking import masking
@@ -49,6 +50,7 @@ def attacked(
     seed: int,
     strength: Strength,
     scratch: Path,
+    where: Place = ALONE,
 ) -> dict[str, Any]:
     """Curves of accuracy, or of the error of values; with "full", what strong attacks leave.
 
@@ -59,10 +61,14 @@ def attacked(
         strength: "fast" for FGSM and PGD; "full" adds the ensemble at one size per norm (for
             values APGD with restarts), and signs of masked gradients.
         scratch: name for files from which a killed ensemble goes on, removed at the end.
+        where: this process, among those to which batches of examples are dealt.
     """
     if not split.family.classifies:
-        return {"robust_rmse": list(_errors(model, split, seed, strength))}
-    curves = list(_curves(model, split, seed))
+        (errors,) = spread(
+            lambda split: list(_errors(model, split, seed, strength)), [split], where
+        )
+        return {"robust_rmse": errors}
+    curves = list(_curves(model, split, seed, where))
     if strength == "fast":
         return {"robustness": curves}
     x, y = split.test.x[:STRONG], split.test.y[:STRONG]
@@ -72,10 +78,11 @@ def attacked(
             model, x, y, named(epsilons),
             norm=norm, bounds=split.bounds, family=split.family,
             rng=generator(seed, "attack", norm, "ensemble"), resume=file,
+            where=where,
         )  # fmt: skip
         curves.append(outcome(found, norm, named(epsilons)))
         file.unlink(missing_ok=True)
-    signs = _signs(model, split, seed)
+    (signs,) = spread(lambda split: _signs(model, split, seed), [split], where)
     return {"robustness": curves} | ({} if signs is None else {"masking": signs})
 
 
@@ -118,7 +125,7 @@ def _signs(model: nn.Module, split: Split, seed: int) -> dict[str, Any] | None:
     return asdict(found) | said
 
 
-def _curves(model: nn.Module, split: Split, seed: int) -> Iterator[dict[str, Any]]:
+def _curves(model: nn.Module, split: Split, seed: int, where: Place) -> Iterator[dict[str, Any]]:
     """One curve of accuracy for each norm and fast attack."""
     attacks: tuple[Literal["fgsm", "pgd"], ...] = ("fgsm", "pgd")
     for norm, epsilons in radii(split.bounds).items():
@@ -126,7 +133,7 @@ def _curves(model: nn.Module, split: Split, seed: int) -> Iterator[dict[str, Any
             curve = accuracy_curve(
                 model, split.test.x, split.test.y, epsilons,
                 attack=attack, norm=norm, bounds=split.bounds, family=split.family,
-                steps=STEPS, rng=generator(seed, "attack", norm, attack),
+                steps=STEPS, rng=generator(seed, "attack", norm, attack), where=where,
             )  # fmt: skip
             yield asdict(curve)
 

@@ -24,6 +24,7 @@ from vicinal.mixing.draw import Draw
 from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.rows import outputs_for
+from vicinal.processes import ALONE, Place
 from vicinal.randomness import generator
 from vicinal.recorder import Recorder, decompose
 from vicinal.resume import Row
@@ -88,6 +89,7 @@ def measure(
     last: Row,
     attacks: Strength,
     scratch: Path,
+    where: Place = ALONE,
 ) -> dict[str, Any]:
     """All measurements of one trained model.
 
@@ -99,6 +101,7 @@ def measure(
         last: the row of the last epoch.
         attacks: how strong they are.
         scratch: name for files of half-done measurements.
+        where: this process, among those that share the measuring by examples.
     """
     with torch.no_grad(), unchanged(model) as f:
         validation, test = f(split.validation.x), f(split.test.x)
@@ -120,9 +123,9 @@ def measure(
     measured["explanation"] = {
         "law": f"Beta({LAW.alpha:g}, {LAW.beta:g})",
         "initial": start,
-        "final": explain(model, split.train, split.family, seed),
+        "final": explain(model, split.train, split.family, seed, where),
     }
-    return measured | attacked(model, split, seed, attacks, scratch)
+    return measured | attacked(model, split, seed, attacks, scratch, where)
 
 
 def validated(last: Row) -> dict[str, dict[str, float]]:
@@ -225,9 +228,14 @@ def _of_values(validation: Tensor, test: Tensor, split: Split) -> dict[str, Any]
     }
 
 
-def explain(model: nn.Module, part: Part, family: Family, seed: int) -> dict[str, Any]:
+def explain(
+    model: nn.Module, part: Part, family: Family, seed: int, where: Place = ALONE
+) -> dict[str, Any]:
     """The mixup loss under LAW and its expansion, on the same pairs for all methods."""
-    found = decompose(model, part.x, part.y, LAW, family, pairs=PAIRS, partners=PARTNERS, seed=seed)
+    found = decompose(
+        model, part.x, part.y, LAW, family,
+        pairs=PAIRS, partners=PARTNERS, seed=seed, where=where,
+    )  # fmt: skip
     return asdict(found.expansion) | {
         "risk": {"value": found.risk.value, "standard_error": found.risk.standard_error},
         "remainder": found.remainder,

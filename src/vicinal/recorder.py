@@ -9,6 +9,7 @@ from torch import Tensor
 from vicinal.forward import Model
 from vicinal.laws import Beta, Law
 from vicinal.losses import Family, categorical
+from vicinal.processes import ALONE, Place
 from vicinal.randomness import generator
 from vicinal.risk import Estimate, vicinal_risk
 from vicinal.taylor import Expansion, expand
@@ -48,6 +49,7 @@ def decompose(
     pairs: int,
     partners: int,
     seed: int,
+    where: Place = ALONE,
 ) -> Decomposition:
     """Estimate the mixup loss and its expansion, for one seed on the same pairs always.
 
@@ -60,11 +62,13 @@ def decompose(
         pairs: mixed examples to evaluate.
         partners: directions per example.
         seed: of pairs and partners.
+        where: this process, among those to which passes are dealt, as in `expand`.
     """
     rng = generator(seed, "partners")
-    expansion = expand(model, x, y, law, family, partners=partners, rng=rng)
+    expansion = expand(model, x, y, law, family, partners=partners, rng=rng, where=where)
     rng = generator(seed, "pairs")
-    return Decomposition(expansion, vicinal_risk(model, x, y, law, family, pairs=pairs, rng=rng))
+    risk = vicinal_risk(model, x, y, law, family, pairs=pairs, rng=rng, where=where)
+    return Decomposition(expansion, risk)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from vicinal.measurement import MEASURES, evaluation, explain, measure, validate
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.model_files import build_model
-from vicinal.processes import agreed, leave, place, spread
+from vicinal.processes import ALONE, Place, agreed, leave, place, spread
 from vicinal.resume import Trained
 from vicinal.training import Member, Precision, Schedule, train
 
@@ -193,13 +193,20 @@ def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Record]:
             for run, member, one in zip(job.group, members, trained, strict=True)
             if run.name in job.wanted
         ]
-        processes = place().processes
-        for k in range(0, len(ended), processes):
-            for record, sentences in spread(_record, ended[k : k + processes]):
-                for sentence in sentences:
-                    say(sentence)
-                advance(MEASURES[first.attacks])
-                yield record
+        for record, sentences in _dealt(ended):
+            for sentence in sentences:
+                say(sentence)
+            advance(MEASURES[first.attacks])
+            yield record
+
+
+def _dealt(ended: Sequence["_Ended"]) -> Iterator[tuple[store.Record, list[str]]]:
+    """The records of runs: each process measures one at a time, and those left over all share."""
+    where = place()
+    rest = len(ended) - len(ended) % where.processes
+    for k in range(0, rest, where.processes):
+        yield from spread(partial(_record, where=ALONE), ended[k : k + where.processes])
+    yield from (_record(one, where) for one in ended[rest:])
 
 
 def _split(run: Configuration) -> Split:
@@ -233,7 +240,7 @@ class _Ended:
     folder: Path
 
 
-def _record(ended: _Ended) -> tuple[store.Record, list[str]]:
+def _record(ended: _Ended, where: Place) -> tuple[store.Record, list[str]]:
     """The record of a run, by measuring it, and what the user should know."""
     run, split, trained = ended.run, ended.split, ended.trained
     record: store.Record = {
@@ -260,21 +267,20 @@ def _record(ended: _Ended) -> tuple[store.Record, list[str]]:
     said: list[str] = []
     started = time.perf_counter()
     with _told(said.append, f"{run.method}, seed {run.seed}"):
-        measured = _measured(ended)
+        measured = _measured(ended, where)
     seconds = {"training": ended.seconds, "measuring": time.perf_counter() - started}
     record |= {"status": "done", "failure": None, "history": trained.history}
     return store.plain(record | {"measured": measured, "seconds": seconds}), said
 
 
-def _measured(ended: _Ended) -> dict[str, Any]:
+def _measured(ended: _Ended, where: Place) -> dict[str, Any]:
     run, last = ended.run, ended.trained.history[-1]
     if run.measured_on == "validation":
         return validated(last)
     # the same for all methods of a seed, and runs of a seed follow one another
     start = _explain_start(run.data, run.target, run.task, run.model, run.seed, run.train_size)
-    return measure(
-        ended.model, start, ended.split, run.seed, last, run.attacks, ended.folder / run.name
-    )
+    scratch = ended.folder / run.name
+    return measure(ended.model, start, ended.split, run.seed, last, run.attacks, scratch, where)
 
 
 @lru_cache(maxsize=1)
