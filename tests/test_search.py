@@ -68,9 +68,9 @@ def test_the_test_part_is_used_once_and_decides_nothing(tmp_path, monkeypatch):
 def test_a_score_is_the_accuracy_on_the_validation_part(tmp_path, monkeypatch):
     kept, original = {}, runs._measured
 
-    def keep(ended):
+    def keep(ended, where):
         kept[ended.run.seed] = ended.model
-        return original(ended)
+        return original(ended, where)
 
     monkeypatch.setattr(runs, "_measured", keep)
     plan = study.plan({"erm": None}, tmp_path, measured_on="validation", **OPTIONS)
