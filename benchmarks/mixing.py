@@ -22,6 +22,7 @@ SHAPES = {"256×3×32×32": (256, 3, 32, 32), "64×3×224×224": (64, 3, 224, 22
 CLASSES = 10
 STRATEGIES = {
     "Mixup": vc.Mixup(1.0),
+    "Mixup, law=Uniform()": vc.Mixup(law=vc.Uniform()),
     "Mixup, per batch": vc.Mixup(1.0, per_batch=True),
     "Mixup, roll": vc.Mixup(1.0, pairing=vc.pairing.Roll()),
     "CutMix": vc.CutMix(),

@@ -100,7 +100,10 @@ class Beta:
 
 @dataclass(frozen=True)
 class Uniform:
-    """λ uniform on [0, 1], which is Beta(1, 1): the strongest mixing in common use."""
+    """λ uniform on [0, 1], which is Beta(1, 1): the strongest mixing in common use.
+
+    Drawn directly, so sooner than by `Beta`, and other numbers from the same seed.
+    """
 
     @property
     def spread(self) -> float:

@@ -57,7 +57,8 @@ class GridMix:
         lam = Beta(self.alpha).sample(n, rng)
         cells = rng.random((n, side, side)) < lam[:, None, None]
         rows, columns = pixels(height, side), pixels(width, side)
-        mask = cells.repeat(rows, axis=1).repeat(columns, axis=2)
+        # across first, so that down whole rows are copied, in the type that they end in
+        mask = cells.repeat(columns, axis=2).astype(np.float32).repeat(rows, axis=1)
         keep = weights_like(x, mask).reshape(n, *[1] * (x.ndim - 3), height, width)
         share = (rows @ cells @ columns) / (height * width)
         return Draw(partners(self.pairing, x, y, rng), keep, weights_like(x, share))
