@@ -8,11 +8,10 @@ from scipy import fft
 from torch import Tensor
 
 from vicinal.laws import Beta
+from vicinal.mixing.apply import PART
 from vicinal.mixing.cutting import image_size
 from vicinal.mixing.draw import Draw, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
-
-PART = 2**15  # pixels whose fields are drawn at once, so that all their passes stay in the cache
 
 
 @dataclass(frozen=True)
