@@ -75,6 +75,66 @@ def test_parquet_equals_csv(tmp_path):
     assert one.digest == other.digest != ""
 
 
+def parquet_of(path, **columns):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table(columns), path)
+    return str(path)
+
+
+TAGS = [["b", "a"], [], ["a"], ["c"], ["a", "b", "c"], ["c", "b"]] * 4
+
+
+def test_lists_in_parquet_are_vectors_and_labels(tmp_path):
+    pytest.importorskip("pyarrow")
+    vectors = np.random.default_rng(0).normal(size=(24, 3))
+    plain = np.arange(24.0)
+    columns = {"v": vectors.tolist(), "a": plain, "tags": TAGS}
+    found = read(parquet_of(tmp_path / "t.parquet", **columns))
+    assert found.features == ("v[0]", "v[1]", "v[2]", "a")
+    assert np.array_equal(found.x, np.column_stack([vectors, plain]))
+    assert (found.task, found.labels) == ("multilabel", ("a", "b", "c"))
+    assert found.y.tolist() == [[int(k in tags) for k in "abc"] for tags in TAGS]
+
+    name = parquet_of(tmp_path / "w.parquet", a=plain, v=vectors.tolist())
+    found = read(name)
+    assert (found.task, found.labels) == ("regression", ("v[0]", "v[1]", "v[2]"))
+    assert np.array_equal(found.y, vectors)
+    assert np.array_equal(found.x, plain[:, None])
+
+
+@pytest.mark.parametrize("ids", [[[10, 9], [2], [9]] * 8, [[10, 9], [2, 9], [2, 10]] * 8])
+def test_lists_of_whole_numbers_are_labels_that_are_on(tmp_path, ids):
+    name = parquet_of(tmp_path / "t.parquet", a=np.arange(24.0), on=ids)
+    found = read(name, None, "multilabel")
+    assert found.labels == ("2", "9", "10")
+    assert found.y.tolist() == [[int(k in on) for k in (2, 9, 10)] for on in ids]
+
+
+def test_lists_of_zeros_and_ones_are_labels_by_place(tmp_path):
+    on = [[0, 1], [1, 1], [1, 0], [0, 0]] * 6
+    found = read(parquet_of(tmp_path / "t.parquet", a=np.arange(24.0), on=on))
+    assert (found.task, found.y.tolist()) == ("multilabel", on)
+
+
+@pytest.mark.parametrize(
+    ("column", "target", "rule"),
+    [
+        ([[1.0, 2.0], [1.0]] * 12, "kind", "lists of different lengths: 2 at row 0, 1 at row 1"),
+        ([[1.0, 2.0], None] * 12, "kind", "lists of different lengths: 2 at row 0, none at row 1"),
+        ([["a"], ["b"]] * 12, "kind", r"not all numbers, such as \['a'\]"),
+        ([[1.0, 2.0], [1.0]] * 12, "v", "Values must be as many for each example"),
+        ([["a"], None] * 12, "v", "missing, in whole or in part, in 12 of 24 rows"),
+        ([["a"], ["b"]] * 12, "v,kind", "Name it alone: --target v"),
+    ],
+)
+def test_lists_that_cannot_be_learnt_from(tmp_path, column, target, rule):
+    name = parquet_of(tmp_path / "t.parquet", a=np.arange(24.0), v=column, kind=[0, 1] * 12)
+    with pytest.raises(ValueError, match=rule):
+        read(name, target)
+
+
 def test_a_changed_file_is_other_data(tmp_path):
     rows = [[*x, k] for x, k in zip(X, NAMES, strict=True)]
     before = read(csv_file(tmp_path / "one.csv", "abcy", rows)).digest

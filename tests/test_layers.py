@@ -12,7 +12,7 @@ import vicinal
 ROOT = Path(vicinal.__file__).parent
 LAYERS = [  # a module may import only from lines above its own; a package counts as one module
     {"randomness", "statistics", "store", "locks", "laws", "losses", "passes", "pictures"},
-    {"forward", "checkpoints", "convolutions"},
+    {"forward", "checkpoints"},
     {"processes"},
     {"mixing", "derivatives"},
     {"stack"},
@@ -23,7 +23,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"robustness", "generalization", "estimators"},
     {"models", "libraries", "data"},
     {"model_files", "hardest", "attacked", "resume"},
-    {"training"},
+    {"training", "pretrained"},
     {"measurement", "audit"},
     {"runs"},
     {"groups", "executors"},

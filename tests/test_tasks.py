@@ -1,5 +1,6 @@
 """What targets are taken for, and studies of several labels, several values, and one logit."""
 
+import json
 import sys
 import textwrap
 
@@ -9,6 +10,7 @@ import torch
 from sklearn import metrics
 
 from vicinal import study
+from vicinal.cli import app
 from vicinal.data import load, read
 from vicinal.data.raw import checked
 from vicinal.data.targets import targets
@@ -237,3 +239,38 @@ def test_a_model_of_one_output_makes_two_classes_binary(tmp_path, one_logit):
         -np.log(np.where(y == 1, p, 1 - p).min()), rel=1e-5
     )
     assert measured["hardest"][0]["label"] in (0, 1)
+
+
+def command(*arguments):
+    with pytest.raises(SystemExit) as stopped:
+        app(arguments, exit_on_error=False)
+    return stopped.value.code
+
+
+FAMILIES = {"binary": "bernoulli", "regression": "gaussian"}
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "tasks", "options"),
+    [
+        ("explain", "explanation.json", ["binary"], ["--pairs", "40", "--alphas", "1"]),
+        ("audit", "audit.json", ["regression"], ["--attacks", "fast", "--examples", "4"]),
+    ],
+)
+def test_trained_models_are_measured_on_the_task_they_are_told(
+    tmp_path, name, file, tasks, options, capsys
+):
+    """The same whole numbers as two classes with one logit, and as values; and a contradiction."""
+    np.savez(tmp_path / "two.npz", x=X, y=LABELS[:, 0])
+    data = str(tmp_path / "two.npz")
+    for task in tasks:
+        split = load(data, 0, task=task)
+        state = build_model("linear", split, 0).state_dict()
+        torch.save(state, tmp_path / "weights.pt")
+        given = [str(tmp_path / "weights.pt"), "--data", data, "--architecture", "linear"]
+        given += ["--task", task, "--out", str(tmp_path / "out"), *options]
+        assert command(name, *given) in (0, None)
+        settings = json.loads((tmp_path / "out" / file).read_text())["settings"]
+        assert (settings["task"], settings["family"]) == (task, FAMILIES[task])
+    assert command(name, *given, "--family", "bernoullis") == 2
+    assert f"is for multilabel, not for {task}" in capsys.readouterr().err

@@ -44,7 +44,7 @@ def load_model(name: str, split: Split, architecture: str | None) -> nn.Module:
             f"there is no file of weights {name}. To name a model in Python code, write "
             "module:attribute and leave out --architecture."
         )
-    state = _weights(Path(name))
+    state = weights_in(Path(name))
     body = MODELS[architecture](tuple(split.train.x.shape[1:]), split.outputs)
     model = nn.Sequential(Standardise(split.mean, split.std), body) if "0.mean" in state else body
     try:
@@ -214,7 +214,12 @@ def _check_outputs(name: str, model: nn.Module, split: Split) -> None:
         )
 
 
-def _weights(path: Path) -> dict[str, Tensor]:
+def weights_in(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file, read as tensors only.
+
+    Raises:
+        ValueError: if there is none that can be read.
+    """
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

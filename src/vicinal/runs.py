@@ -19,7 +19,7 @@ from vicinal.data import Split, Task, load
 from vicinal.measurement import MEASURES, evaluation, explain, measure, validated
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
-from vicinal.model_files import build_model
+from vicinal.pretrained import starting_model
 from vicinal.processes import ALONE, Place, agreed, leave, place, spread
 from vicinal.resume import Trained
 from vicinal.training import Member, Precision, Schedule, train
@@ -40,6 +40,8 @@ class Configuration:
     digest: str
     method: str
     model: str
+    weights: str | None  # a file; None for new ones
+    weights_digest: str
     seed: int
     epochs: int
     train_size: int
@@ -216,7 +218,7 @@ def _split(run: Configuration) -> Split:
 
 
 def _member(run: Configuration, strategy: Strategy | During | None, split: Split) -> Member:
-    model = build_model(run.model, split, run.seed)
+    model = starting_model(run.model, split, run.seed, run.weights, run.weights_digest)
     evaluate = evaluation(model, split, run.seed, run.explain_every)
     return Member(run.name, model, strategy, split.train.x, split.train.y, run.seed, evaluate)
 
@@ -278,17 +280,16 @@ def _measured(ended: _Ended, where: Place) -> dict[str, Any]:
     if run.measured_on == "validation":
         return validated(last)
     # the same for all methods of a seed, and runs of a seed follow one another
-    start = _explain_start(run.data, run.target, run.task, run.model, run.seed, run.train_size)
+    start = _explain_start(replace(run, method=""))
     scratch = ended.folder / run.name
     return measure(ended.model, start, ended.split, run.seed, last, run.attacks, scratch, where)
 
 
 @lru_cache(maxsize=1)
-def _explain_start(
-    data: str, target: str | None, task: Task | None, model: str, seed: int, train_size: int
-) -> dict[str, Any]:
-    split = load(data, seed, train_size, target=target, task=task)
-    return explain(build_model(model, split, seed), split.train, split.family, seed)
+def _explain_start(run: Configuration) -> dict[str, Any]:
+    split = _split(run)
+    model = starting_model(run.model, split, run.seed, run.weights, run.weights_digest)
+    return explain(model, split.train, split.family, run.seed)
 
 
 def _environment() -> dict[str, Any]:

@@ -22,6 +22,7 @@ from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.mixing.labels import vicinal_losses
 from vicinal.model_files import build_model, fitting
+from vicinal.pretrained import fill, weights_from
 from vicinal.processes import place
 from vicinal.randomness import generator
 from vicinal.runs import Configuration, stored
@@ -64,6 +65,7 @@ def plan(
     weight_decay: float,
     target: str | None = None,
     task: Task | None = None,
+    weights: str | Path | None = None,
     explain_every: int = 0,
     attacks: Strength = "fast",
     parts: int = 1,
@@ -91,7 +93,10 @@ def plan(
     strategies = {method: bounded(kind, split.bounds) for method, kind in strategies.items()}
     _check_parts(parts, min(batch_size, len(split.train)))
     _check_smallest(model, split, batch_size, parts)
-    _check_methods(strategies, build_model(model, split, 0), split, data, batch_size)
+    first = build_model(model, split, 0)
+    start = None if weights is None else weights_from(weights)
+    notes = [] if start is None else [fill(first, start, split.outputs)]
+    _check_methods(strategies, first, split, data, batch_size)
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"cannot write to the folder {folder}.")
@@ -103,6 +108,8 @@ def plan(
             digest=read(data, target, task).digest,
             method=method,
             model=model,
+            weights=None if start is None else start.file,
+            weights_digest="" if start is None else start.digest,
             seed=seed,
             epochs=epochs,
             train_size=len(split.train),
@@ -120,7 +127,7 @@ def plan(
         for seed in range(seeds)
         for method in strategies
     )
-    notes = [read(data, target, task).told]
+    notes = [read(data, target, task).told, *notes]
     return Plan(
         runs, groups(runs, strategies, together, notes.append), strategies, folder, tuple(notes)
     )

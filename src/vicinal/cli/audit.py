@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vicinal.cli.errors import INTERRUPTED, leads, refuse
-from vicinal.cli.explain import Families, _family, _in_precision_of, _opened
+from vicinal.cli.explain import _family, _in_precision_of, _opened
 from vicinal.cli.processes import check_processes, in_processes
+from vicinal.cli.tasks import Families, Tasks, check_counts, told_task
 
 if TYPE_CHECKING:
     from vicinal.data.split import Split
@@ -26,6 +27,7 @@ def audit(
     *,
     data: str = "digits",
     target: str | None = None,
+    task: Tasks | None = None,
     architecture: str | None = None,
     family: Families | None = None,
     standardise: bool = False,
@@ -51,6 +53,7 @@ def audit(
         model: module:attribute (this runs the code of the module), or a file of weights.
         data: Data set, as in compare: a name, a file, a folder, or module:attribute.
         target: Target column of a table; by default the last one.
+        task: What the targets are, where their kind says otherwise, as in compare.
         architecture: For a file of weights, the reference model: cnn, mlp or linear.
         family: The loss, as in explain.
         standardise: Standardise a table as compare does; always done for reference models.
@@ -76,11 +79,13 @@ def audit(
     given = dict(locals())
     say = Console(stderr=True, emoji=False, quiet=not leads())
     try:
+        found = told_task(task, family)
         _check(norms, eps, tolerance, examples, seconds, passes)
-        split, loaded = _opened(model, data, target, architecture, seed, standardise, family)
+        split, loaded = _opened(model, data, target, architecture, seed, standardise, found)
+        check_counts(data, split, family)
         other = None
         if twin is not None:
-            other = _opened(twin, data, target, architecture, seed, standardise, family)[1]
+            other = _opened(twin, data, target, architecture, seed, standardise, found)[1]
         whole = standardise or architecture is not None
         case = _case(loaded, split, part, family, whole, norms, eps, tolerance, say) | {
             "twin": other, "examples": examples, "full": attacks == "full",
@@ -97,6 +102,7 @@ def audit(
         refuse(error)
     settings = {"model": model, "data": data, "part": part, "attacks": attacks, "seed": seed}
     record["settings"] = settings | {
+        "task": split.task,
         "family": case["family"].name,
         "sizes": dict(case["sizes"]),
         "tolerance": case["tolerance"],

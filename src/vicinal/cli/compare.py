@@ -16,7 +16,7 @@ from vicinal.cli.progress import starting, working
 
 Tracker = Literal["mlflow", "tensorboard", "wandb"]
 PLANNED = (
-    "data", "target", "task", "model", "seeds", "epochs", "train_size", "batch_size",
+    "data", "target", "task", "model", "weights", "seeds", "epochs", "train_size", "batch_size",
     "learning_rate", "weight_decay", "explain_every", "attacks", "together", "precision",
 )  # fmt: skip
 """Options that `study.plan` takes as they are."""
@@ -37,6 +37,7 @@ def compare(
     target: str | None = None,
     task: Literal["classification", "binary", "multilabel", "regression"] | None = None,
     model: str | None = None,
+    weights: Path | None = None,
     batch_size: int = 64,
     learning_rate: float = 0.01,
     weight_decay: float = 0.01,
@@ -76,6 +77,8 @@ def compare(
         model: cnn, mlp or linear; by default cnn for images and mlp for tables. Or timm:NAME,
             torchvision:NAME or hf:NAME, with new weights; or module:attribute for a factory or a
             torch module in Python code (which is run).
+        weights: A file of weights for the model (.safetensors, or .pt as torch.save writes a state
+            dict), from which every run starts; a last layer of another size is left out.
         batch_size: Examples per step.
         learning_rate: Of AdamW; it rises over the first tenth of the steps, then falls to 0.
         weight_decay: Of AdamW, on all parameters.

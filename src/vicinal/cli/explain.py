@@ -12,20 +12,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vicinal.cli.errors import INTERRUPTED, known, leads, refuse
 from vicinal.cli.processes import check_processes, in_processes
+from vicinal.cli.tasks import Families, Tasks, check_counts, told_task
 
 if TYPE_CHECKING:
     from vicinal.data.split import Part, Split
     from vicinal.data.targets import Task
     from vicinal.report.explained import Examples
-
-Families = Literal["categorical", "bernoulli", "gaussian", "poisson", "bernoullis", "gaussians"]
-TASKS: "dict[str, Task]" = {
-    "gaussian": "regression",
-    "poisson": "regression",
-    "gaussians": "regression",
-    "bernoullis": "multilabel",
-}
-"""What targets are where a family is asked for; of the others, what they say themselves."""
 
 
 def explain(
@@ -33,6 +25,7 @@ def explain(
     *,
     data: str = "digits",
     target: str | None = None,
+    task: Tasks | None = None,
     architecture: str | None = None,
     family: Families | None = None,
     standardise: bool = False,
@@ -61,6 +54,7 @@ def explain(
         model: module:attribute (this runs the code of the module), or a file of weights.
         data: Data set, as in compare: a name, a file, a folder, or module:attribute.
         target: Target column of a table; by default the last one.
+        task: What the targets are, where their kind says otherwise, as in compare.
         architecture: For a file of weights, the reference model: cnn, mlp or linear.
         family: The loss. By default categorical for classes (bernoulli for two of them and a model
             with one output) and gaussian for values. With gaussian and poisson whole numbers are
@@ -80,7 +74,10 @@ def explain(
     given = dict(locals())
     say = Console(stderr=True, emoji=False, quiet=not leads())
     try:
-        split, loaded = _opened(model, data, target, architecture, seed, standardise, family)
+        split, loaded = _opened(
+            model, data, target, architecture, seed, standardise, told_task(task, family)
+        )
+        check_counts(data, split, family)
         chosen: Part = getattr(split, part)
         check_processes(processes, len(chosen), f"are {len(chosen)} examples")
         if processes > 1:
@@ -109,7 +106,7 @@ def _opened(
     architecture: str | None,
     seed: int,
     whole: bool,
-    family: Families | None,
+    task: "Task | None",
 ) -> "tuple[Split, Any]":
     """The data and the model, checked against each other as far as can be."""
     import torch
@@ -126,13 +123,8 @@ def _opened(
         seed,
         target=target,
         standardise=whole or architecture is not None,
-        task=TASKS.get(family or ""),
+        task=task,
     )
-    if family == "poisson" and not split.classes and float(split.all.y.min()) < 0:
-        raise ValueError(
-            f"counts must be 0 or more for the family poisson, {data} has {split.all.y.min():g}. "
-            "If they were standardised, leave out --standardise."
-        )
     return split, load_model(model, split, architecture)
 
 
@@ -234,7 +226,8 @@ def _settings(
 ) -> dict[str, Any]:
     from vicinal import __version__
 
-    told = {"model": model, "data": data, "target": target, "part": part, "seed": seed}
+    told: dict[str, Any] = {"model": model, "data": data, "target": target, "task": split.task}
+    told |= {"part": part, "seed": seed}
     units = "images as they are" if split.bounds else "standardised" if standardised else "raw"
     told |= {"family": family, "inputs": units, "vicinal": __version__}
     return {key: value for key, value in told.items() if value is not None}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vicinal.data.lists import lists, of_target, spread_out
 from vicinal.data.raw import Raw, checked
 from vicinal.data.targets import Task
 
@@ -15,7 +16,8 @@ ENDINGS = (".csv", ".npz", ".parquet")
 def table(path: Path, target: str | None, task: Task | None = None) -> Raw:
     """A table from a file.
 
-    CSV needs a line of names. Parquet needs pyarrow. An NPZ file holds the arrays x and y, and
+    CSV needs a line of names. Parquet needs pyarrow; its columns may hold lists, of numbers or of
+    the labels that are on. An NPZ file holds the arrays x and y, and
     where a test set is given x_test and y_test; images (n, C, H, W) must lie in [0, 1], or be of
     8 bits.
 
@@ -37,7 +39,8 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Raw:
     if len(names) < 2:
         raise ValueError(f"{path} needs a target and a feature at least, got columns {names}.")
     chosen = _chosen(path, names, target)
-    features = [name for name in names if name not in chosen]
+    columns = spread_out(str(path), columns, chosen)
+    features = [name for name in columns if name not in chosen]
     if not features:
         raise ValueError(f"{path} needs a feature at least; all its columns are targets.")
     for name in features:
@@ -48,7 +51,8 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Raw:
             )
     x = np.stack([columns[name].astype(np.float64) for name in features], 1)
     if len(chosen) == 1:
-        return checked(str(path), x, columns[chosen[0]], features=features, task=task)
+        y, labels = of_target(str(path), chosen[0], columns[chosen[0]], task)
+        return checked(str(path), x, y, features=features, task=task, names=labels)
     for name in chosen:
         if columns[name].dtype.kind not in "fiub":
             raise ValueError(
@@ -106,7 +110,7 @@ def _column(texts: list[str]) -> np.ndarray:
 
 def _parquet(path: Path) -> dict[str, np.ndarray]:
     try:
-        from pyarrow import parquet
+        from pyarrow import parquet, types
     except ImportError as error:
         raise ValueError(f'reading {path} needs pyarrow: pip install "vicinal[tables]".') from error
     try:
@@ -115,6 +119,10 @@ def _parquet(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} cannot be read as Parquet: {error}") from error
     columns = {}
     for name in found.column_names:
+        kind = found.schema.field(name).type
+        if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+            columns[name] = lists(found.column(name))
+            continue
         values = found.column(name).to_numpy()
         columns[name] = values if values.dtype.kind in "fiub" else values.astype(str)
     return columns
