@@ -12,7 +12,7 @@ import vicinal
 ROOT = Path(vicinal.__file__).parent
 LAYERS = [  # a module may import only from lines above its own; a package counts as one module
     {"randomness", "statistics", "store", "locks", "laws", "losses", "passes", "pictures"},
-    {"forward", "checkpoints"},
+    {"forward", "checkpoints", "convolutions"},
     {"processes"},
     {"mixing", "derivatives"},
     {"stack"},

@@ -20,8 +20,9 @@ AGREE = 1e-9  # of what is found together and alone in float64, relative to the 
 PAYS = 5e7
 """Floating-point operations of one pass of a batch, above which a step alone keeps a core busy.
 
-On one core 8 stacked models took 0.3 of the time of one after another at 1e6, 0.4 at 7e6, 0.6 at
-1.5e7 and 1.4 at 1.8e8 operations (`benchmarks/stacking.py`).
+On one core 8 stacked models took 0.3 of the time of one after another at 1e6, 0.4 at 7e6, 0.5 at
+1.5e7, 0.6 at 3e7, 0.7 to 0.8 at 5e7 to 9e7 and 0.9 at 1.8e8 operations; with BatchNorm and pooling
+1.6 at 1.3e8 (`benchmarks/stacking.py`).
 """
 
 

@@ -198,8 +198,15 @@ def _losses(
         draws.append(None if mixing is None else mixing(x, y, rng))
     # for dropout in someone's model, which is not trained along with others
     key = generator(members[0].seed, "torch", at.epoch, at.step, part)
-    torch.manual_seed(int(key.integers(2**62)))
+    _seed(int(key.integers(2**62)), xs[0].device)
     return objectives(members[0].model, state, xs, ys, draws, family)
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed what a model draws from; `torch.manual_seed` would also note this for absent devices."""
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 class _Buffers:
