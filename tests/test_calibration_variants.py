@@ -27,12 +27,11 @@ from vicinal.calibration import (
     fit_platt,
     fit_temperature,
     fit_vector,
-    folded_mean,
     paired_bootstrap,
     recalibrated,
     smooth_ece,
 )
-from vicinal.laws import Beta, Fixed, Tilted, Uniform
+from vicinal.laws import Beta, Fixed
 
 
 def drawn(seed=0, n=400, classes=4, temperature=0.5):
@@ -297,15 +296,6 @@ def test_a_temperature_is_a_scaling():
     assert got.after.accuracy == got.before.accuracy
     by_vector = recalibrated((z[:1000], y[:1000]), (z[1000:], y[1000:]), scaling="vector")
     assert by_vector.after.nll < got.before.nll
-
-
-@pytest.mark.parametrize(
-    "law", [Beta(1.0), Beta(0.3), Beta(2.0, 0.7), Uniform(), Fixed(0.3), Tilted(Beta(2.0, 0.7))]
-)
-def test_folded_mean_by_sampling(law):
-    lam = law.sample(400_000, np.random.default_rng(0))
-    folded = np.maximum(lam, 1 - lam)
-    assert abs(folded_mean(law) - folded.mean()) <= 5 * folded.std() / 400_000**0.5 + 1e-12
 
 
 def test_rescaling_undoes_what_mixing_does_to_least_squares():

@@ -11,8 +11,8 @@ from reference import dense
 from vicinal.expansions.expanded import Expanded, least_loss
 from vicinal.expansions.masked import expand_strategy
 from vicinal.expansions.noise import expand_noise
-from vicinal.expansions.shrunk import expand_shrunk, mean_larger_share
-from vicinal.laws import Beta, Fixed, Law, Tilted, Uniform
+from vicinal.expansions.shrunk import expand_shrunk
+from vicinal.laws import Beta, Fixed, Uniform
 from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians, poisson
 from vicinal.mixing.cutting import CutMix, HMix
 from vicinal.mixing.draw import Draw
@@ -58,27 +58,6 @@ def theta(law):
         )
         for k in (1, 2)
     ]
-
-
-@pytest.mark.parametrize("law", LAWS, ids=repr)
-def test_mean_larger_share(law):
-    mean, square = theta(law)
-    np.testing.assert_allclose(mean_larger_share(law), mean, rtol=1e-6)
-    np.testing.assert_allclose(mean_larger_share(law) - law.spread, square, rtol=1e-6)
-    assert mean_larger_share(Tilted(law)) == mean_larger_share(law)
-
-
-def test_mean_larger_share_of_other_laws():
-    assert mean_larger_share(Uniform()) == pytest.approx(mean_larger_share(Beta(1)))
-    assert mean_larger_share(Fixed(0.2)) == 0.8
-
-    class Mine:
-        spread = 0.1
-        sample = tilted = nodes = lambda *_: None
-
-    assert isinstance(Mine(), Law)
-    with pytest.raises(TypeError, match="known for Beta, Uniform and Fixed"):
-        mean_larger_share(Mine())
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import quad
 
-from vicinal.laws import Beta, Fixed, Uniform, glm_coefficient
+from vicinal.laws import Beta, Fixed, Law, Tilted, Uniform, glm_coefficient, mean_larger_share
 
 SHAPES = st.floats(0.05, 20)
 LAWS = [Beta(0.2), Beta(1), Beta(0.3, 0.7), Beta(4, 2), Uniform(), Fixed(0.7), Fixed(1.0)]
@@ -122,6 +122,33 @@ def test_beta_rejects_shapes(bad):
 def test_fixed_rejects_weights(bad):
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
         Fixed(bad)
+
+
+@pytest.mark.parametrize("law", [Beta(1), Beta(0.3), Beta(0.3, 2), Beta(4, 1.5)], ids=repr)
+def test_mean_larger_share(law):
+    """By integration on either side of the kink; the density may be infinite at 0 and 1."""
+    density = stats.beta(law.alpha, law.beta).pdf
+    above, below = (
+        quad(lambda t: t * density(t), 0.5, 1),
+        quad(lambda t: t * density(1 - t), 0.5, 1),
+    )
+    np.testing.assert_allclose(mean_larger_share(law), above[0] + below[0], rtol=1e-6)
+    assert mean_larger_share(Tilted(law)) == mean_larger_share(law)
+
+
+def test_mean_larger_share_of_other_laws():
+    assert mean_larger_share(Uniform()) == pytest.approx(mean_larger_share(Beta(1)), rel=1e-14)
+    assert mean_larger_share(Fixed(0.2)) == 0.8
+
+    class Mine:
+        """λ is 0.1 or 0.7."""
+
+        spread = (0.09 + 0.21) / 2
+        sample = tilted = lambda *_: None
+        nodes = lambda self, count: (np.array([0.1, 0.7]), np.array([0.5, 0.5]))
+
+    assert isinstance(Mine(), Law)
+    assert mean_larger_share(Mine()) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("law", [Beta(1), Fixed(0.3), Beta(0.3, 2).tilted(), Fixed(0.3).tilted()])

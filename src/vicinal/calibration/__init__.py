@@ -15,7 +15,6 @@ from vicinal.calibration.measure import calibration as calibration
 from vicinal.calibration.record import Bin as Bin
 from vicinal.calibration.record import Calibration as Calibration
 from vicinal.calibration.rescaling import Rescaled as Rescaled
-from vicinal.calibration.rescaling import folded_mean as folded_mean
 from vicinal.calibration.scaling import Recalibrated as Recalibrated
 from vicinal.calibration.scaling import Scaling as Scaling
 from vicinal.calibration.scaling import fit_platt as fit_platt

@@ -2,40 +2,10 @@
 
 import torch
 from jaxtyping import Float
-from scipy.special import betainc
 from torch import Tensor, nn
 
 from vicinal.forward import Model, logits_of
-from vicinal.laws import Beta, Fixed, Law, Tilted, Uniform
-
-NODES = 200  # for laws that are not known in closed form
-
-
-def folded_mean(law: Law) -> float:
-    r"""E[max(λ, 1-λ)], the mean weight of the example that weighs more.
-
-    For Beta(α, β) it is $\frac\alpha{\alpha+\beta}(1 - I_{1/2}(\alpha+1, \beta))
-    + \frac\beta{\alpha+\beta} I_{1/2}(\alpha, \beta+1)$, in [1/2, 1]; 3/4 for the uniform law.
-
-    Source:
-        Carratino, Cissé, Jenatton, Vert (2022), JMLR 23, section 3, for α = β.
-
-    Example:
-        >>> folded_mean(Beta(1.0))
-        0.75
-    """
-    if isinstance(law, Uniform):
-        law = Beta(1.0)
-    if isinstance(law, Beta):
-        a, b = law.alpha, law.beta
-        above = a * (1 - betainc(a + 1, b, 0.5)) + b * betainc(a, b + 1, 0.5)
-        return float(above / (a + b))
-    if isinstance(law, Fixed):
-        return max(law.lam, 1 - law.lam)
-    if isinstance(law, Tilted):  # λ and 1-λ have the same maximum
-        return folded_mean(law.law)
-    lam, weight = law.nodes(NODES)  # a kink at 1/2: right to about 1e-5
-    return float(sum(w * max(v, 1 - v) for v, w in zip(lam.tolist(), weight.tolist(), strict=True)))
+from vicinal.laws import Law, mean_larger_share
 
 
 class Rescaled(nn.Module):
@@ -58,6 +28,7 @@ class Rescaled(nn.Module):
         Carratino, Cissé, Jenatton, Vert (2022), On mixup regularization, JMLR 23, section 5.
 
     Example:
+        >>> from vicinal.laws import Beta
         >>> model = Rescaled(lambda x: 2 * x, Beta(1.0), torch.ones(1), torch.zeros(1))
         >>> model(torch.tensor([[5.0]]))  # 2 · (3/4 · 5 + 1/4) · 4/3
         tensor([[10.6667]])
@@ -78,7 +49,7 @@ class Rescaled(nn.Module):
             if not bool(torch.isfinite(mean).all()):
                 raise ValueError(f"{name} must be finite: it is a mean over the training data.")
         self.model = model
-        self.weight = folded_mean(law)
+        self.weight = mean_larger_share(law)
         self.register_buffer("x_mean", x_mean.detach().clone())
         self.register_buffer("y_mean", y_mean.detach().clone())
 

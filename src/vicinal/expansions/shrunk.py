@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
-from scipy.special import betainc
 from torch import Tensor
 
 from vicinal.derivatives.choice import Engine
@@ -20,7 +19,7 @@ from vicinal.derivatives.second_order import (
     principal,
 )
 from vicinal.forward import Model, finite
-from vicinal.laws import Beta, Fixed, Law, Tilted, Uniform
+from vicinal.laws import Law, mean_larger_share
 from vicinal.losses import Family
 from vicinal.processes import ALONE, Place
 
@@ -48,25 +47,6 @@ class ShrunkExpansion:
     share: float
     standard_errors: dict[str, float]
     engine: str
-
-
-def mean_larger_share(law: Law) -> float:
-    """θ̄ = E[max(λ, 1-λ)]: 3/4 for uniform λ, near 1 for laws that hardly mix.
-
-    Raises:
-        TypeError: for laws other than Beta, Uniform, Fixed and their tilted forms.
-    """
-    match law:
-        case Beta(alpha=a, beta=b):
-            kept = a * float(betainc(b, a + 1, 0.5)) + b * float(betainc(a, b + 1, 0.5))
-            return kept / (a + b)
-        case Uniform():
-            return 0.75
-        case Fixed(lam=lam):
-            return max(lam, 1 - lam)
-        case Tilted(law=inner):
-            return mean_larger_share(inner)
-    raise TypeError(f"E[max(λ, 1-λ)] is known for Beta, Uniform and Fixed, got {law!r}.")
 
 
 def expand_shrunk(
@@ -100,7 +80,7 @@ def expand_shrunk(
         model: maps x to outputs of the family; measured in eval mode and left as it was.
         x: inputs, in the units the model was trained on.
         y: targets of the family.
-        law: `Beta`, `Uniform` or `Fixed`.
+        law: the law of λ.
         family: the loss.
         partners: None for the exact terms; otherwise directions drawn per example, at least 2.
         rng: where they come from; needed if, and only if, `partners` is given.
@@ -111,7 +91,7 @@ def expand_shrunk(
 
     Raises:
         ValueError: for targets out of range, fewer than 2 partners, a missing `rng`.
-        TypeError: for a loss that is not affine in the label, or a law not known.
+        TypeError: for a loss that is not affine in the label.
 
     Source:
         Carratino, Cissé, Jenatton, Vert (2022), arXiv:2006.06049, Theorem 2; there for α = β.
