@@ -39,11 +39,6 @@ class Account:
     passes: int
     seconds: float
 
-    @property
-    def passes_per_broken(self) -> float:
-        """Cost of one broken example; infinite where none was."""
-        return self.passes / self.broken if self.broken else float("inf")
-
 
 @dataclass(frozen=True)
 class Attacked:
