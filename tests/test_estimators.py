@@ -103,6 +103,13 @@ def test_exact_regression_is_the_minimum_over_pairs(law, bandwidth, family):
     check_is_minimum(fitted, x, y[:, None], law, family, kernel, 1e-3)
 
 
+def test_the_objective_of_values_does_not_depend_on_their_units():
+    rng, x, z = table(3, n=20)
+    y = z + rng.normal(size=len(z))
+    values = [MixupRegressor(l2=1e-3).fit(x, t).objective_value_ for t in (y, 7 * y + 3)]
+    np.testing.assert_allclose(values[1], values[0], rtol=1e-9)
+
+
 def test_many_examples_are_interpolated_without_loss():
     """With n beyond the number of points no pair is formed; the slow loss knows nothing of it."""
     rng, x, z = table(2, n=150)

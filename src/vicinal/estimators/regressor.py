@@ -37,7 +37,9 @@ class MixupRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         coef_, intercept_: (d,) and a float; absent with hidden layers.
-        coefs_, intercepts_, n_iter_, nodes_, objective_value_: as in `MixupClassifier`.
+        coefs_, intercepts_, n_iter_, nodes_: as in `MixupClassifier`.
+        objective_value_: at the solution; for the Gaussian family with y in units of its deviation,
+            and centred if there is an intercept.
         scale_: for the Gaussian family, the root of the weighted mean squared residual on the
             training data; it is smaller than that of new data.
 
