@@ -132,6 +132,7 @@ def test_functions_of_one_number(operation):
 CHOOSING = {
     "infinite elsewhere": lambda x: torch.where(x > 0.3, x.sin(), -torch.inf).softmax(1)[:, 0],
     "undefined elsewhere": lambda x: torch.where(x > 0, x.log(), 2 * x).sum(1),
+    "a power of 1 at 0": lambda x: (x.clamp(min=0) ** 1.0).sin().sum(1),
     "a constant in front": lambda x: (
         torch.where(x[:, :, None] > 0, x.new_ones(3), x[:, :, None]).cos().sum((1, 2))
     ),

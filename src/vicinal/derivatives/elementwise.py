@@ -166,6 +166,8 @@ def reciprocal(a: Tensor) -> Bent:
 def _pow(a: Tensor, exponent: float | Tensor) -> Bent:
     if not isinstance(exponent, Tensor) and exponent == 2:
         return a.square(), 2 * a, torch.full_like(a, 2.0)
+    if not isinstance(exponent, Tensor) and exponent == 1:  # 0 · 0⁻¹ would be undefined
+        return a.clone(), torch.ones_like(a), None
     return (
         a**exponent,
         exponent * a ** (exponent - 1),
