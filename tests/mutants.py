@@ -16,8 +16,8 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ("laws.py", "(self.beta / (total + 1))", "(self.beta / total)", "test_laws.py"),
     (
         "laws.py",
-        "roots_jacobi(count, self.beta - 1, self.alpha - 1)",
-        "roots_jacobi(count, self.alpha - 1, self.beta - 1)",
+        "recurrence(self.alpha, self.beta, count)",
+        "recurrence(self.beta, self.alpha, count)",
         "test_laws.py",
     ),
     (

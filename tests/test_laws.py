@@ -151,6 +151,17 @@ def test_mean_larger_share_of_other_laws():
     assert mean_larger_share(Mine()) == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize(
+    "law", [Beta(1e-6), Beta(2e3, 0.3), Beta(1e5, 3), Beta(0.3, 0.7), Beta(1e9)]
+)
+@pytest.mark.parametrize("count", [2, 64])
+def test_nodes_of_extreme_laws_keep_their_digits(law, count):
+    lam, weight = law.nodes(count)
+    np.testing.assert_allclose(weight @ (lam * (1 - lam)), law.spread, rtol=1e-8)
+    for degree in range(4):
+        np.testing.assert_allclose(weight @ lam**degree, moment(law, degree), rtol=1e-12)
+
+
 @pytest.mark.parametrize("law", [Beta(1), Fixed(0.3), Beta(0.3, 2).tilted(), Fixed(0.3).tilted()])
 def test_nodes_rejects_no_nodes(law):
     with pytest.raises(ValueError, match="at least 1 node, got 0"):

@@ -11,6 +11,7 @@ import vicinal
 
 ROOT = Path(vicinal.__file__).parent
 LAYERS = [  # a module may import only from lines above its own; a package counts as one module
+    {"quadrature"},
     {"randomness", "statistics", "store", "locks", "laws", "losses", "passes", "pictures"},
     {"forward", "checkpoints", "convolutions"},
     {"processes"},
@@ -33,7 +34,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"trackers"},
     {"cli"},
 ]
-NO_TORCH = {"laws", "randomness", "statistics", "store", "locks", "report", "cli"}
+NO_TORCH = {"quadrature", "laws", "randomness", "statistics", "store", "locks", "report", "cli"}
 
 
 def modules():

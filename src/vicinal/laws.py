@@ -15,11 +15,11 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import betainc, roots_jacobi
+from scipy.special import betainc
+
+from vicinal.quadrature import Nodes, gauss, lanczos, recurrence
 
 FOLDED = 200  # nodes for a mean with a kink at 1/2, which they give to about 1e-5
-
-Nodes = tuple[Float[np.ndarray, " count"], Float[np.ndarray, " count"]]
 
 
 @runtime_checkable
@@ -95,9 +95,7 @@ class Beta:
     def nodes(self, count: int) -> Nodes:
         """Gauss-Jacobi quadrature of `count` nodes, exact up to degree 2*count-1."""
         _check_count(count)
-        with np.errstate(invalid="ignore"):  # SciPy divides 0 by 0 where α + β = 1, and drops it
-            points, weights = roots_jacobi(count, self.beta - 1, self.alpha - 1)
-        return (1 + points) / 2, weights / weights.sum()
+        return gauss(*recurrence(self.alpha, self.beta, count))
 
 
 @dataclass(frozen=True)
@@ -194,10 +192,12 @@ class Tilted:
         _check_count(count)
         # Tilting multiplies by λ, so one more node of the law keeps the degree.
         points, weights = self.law.nodes(count + 1)
-        return _gauss(
-            np.concatenate([points, 1 - points]),
-            np.concatenate([weights * points, weights * (1 - points)]),
-            count,
+        return gauss(
+            *lanczos(
+                np.concatenate([points, 1 - points]),
+                np.concatenate([weights * points, weights * (1 - points)]),
+                count,
+            )
         )
 
 
@@ -273,23 +273,3 @@ def mean_larger_share(law: Law) -> float:
 def _check_count(count: int) -> None:
     if not count >= 1:
         raise ValueError(f"count must be at least 1 node, got {count}.")
-
-
-def _gauss(points: Float[np.ndarray, " m"], weights: Float[np.ndarray, " m"], count: int) -> Nodes:
-    """The Gauss rule of a discrete measure: Lanczos on diag(points), started at √weights."""
-    q = np.sqrt(weights / weights.sum())
-    basis, diagonal, off_diagonal = [q], [], []
-    while True:
-        v = points * q
-        diagonal.append(float(q @ v))
-        for _ in range(2):  # a second pass keeps the basis orthogonal to rounding
-            v = v - np.transpose(basis) @ (np.asarray(basis) @ v)
-        norm = float(np.linalg.norm(v))
-        if len(diagonal) == count or norm < 1e-12:  # the measure may have fewer points than that
-            break
-        off_diagonal.append(norm)
-        q = v / norm
-        basis.append(q)
-    jacobi = np.diag(diagonal) + np.diag(off_diagonal, 1) + np.diag(off_diagonal, -1)
-    nodes, vectors = np.linalg.eigh(jacobi)
-    return np.clip(nodes, 0, 1), vectors[0] ** 2
