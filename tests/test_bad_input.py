@@ -148,7 +148,10 @@ def test_models(refused, model, told):
     [
         (["--target", "yy"], "good.csv has no column 'yy'. Did you mean y? Columns: a, b, c, y."),
         (["--task", "multilabel"], "must have shape (n, labels) and be 0 or 1"),
-        (["--processes", "30", "--batch-size", "16"], "30 processes cannot share a batch of 16"),
+        (
+            ["--processes", "30", "--batch-size", "16"],
+            "a batch of 16 examples cannot be cut into 30 parts",
+        ),
         (["--parts", "25"], "a batch of 19 examples cannot be cut into 25 parts for 1 process"),
         (["--train-size", "1"], "train_size=1 is not in 2..19"),
         (["--methods", "mixup", "mixup( alpha=0.2 )"], "mixup(alpha=0.2) is named twice"),

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,10 @@ import pytest
 import torch
 from torch import nn
 
-from vicinal import cli, study
+from vicinal import cli
 from vicinal.attacks.worst import worst_case
 from vicinal.audit import Case, audit
+from vicinal.cli.tune import tune
 from vicinal.data import load
 from vicinal.explanation import explain
 from vicinal.losses import bernoulli, categorical
@@ -26,7 +29,7 @@ from vicinal.mixing.hidden import ManifoldMixup
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.regmixup import RegMixup
 from vicinal.model_files import build_model
-from vicinal.processes import ALONE, Place, join, launch, leave, place, spread
+from vicinal.processes import ALONE, join, launch, leave, place, spread
 from vicinal.training import Member, Schedule, train
 
 SCHEDULE = Schedule(epochs=3, batch_size=6, learning_rate=0.03, weight_decay=1e-2, parts=3)
@@ -142,12 +145,20 @@ def measured(folder):
     return found
 
 
+def tuned(out, **options):
+    """A search whose batches are cut in two; what it prints is not shown."""
+    options = {"data": "iris", "trials": 2, "seeds": 1, "epochs": 2, "parts": 2} | options
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        tune(methods=("mixup",), out=out, precision="bfloat16", **options)
+
+
 def in_two(folder):
     """What each process does."""
     where = join()
     found = {name: trained(name, Path(folder)) for name in CASES}
     torch.save(found | {"measured": measured(Path(folder))}, f"{folder}/found{where.rank}")
     squares = spread(lambda k: (k * k, join().rank), range(5))
+    tuned(Path(folder, "two"))
     leave()
     return where.processes, squares
 
@@ -167,7 +178,7 @@ def test_two_processes_train_and_measure_as_one_does(tmp_path):
     """Also with statistics of the batch, dropout, hidden layers, and parts without an example.
 
     Attacks are equal to the last bit: those of an audit, of a budget, of a model that draws. So is
-    an explanation, from pairs and partners that are drawn, or from all.
+    an explanation, from pairs and partners that are drawn, or from all. A search ends alike.
     """
     processes, squares = launch(2, in_two, str(tmp_path))
     assert processes == 2
@@ -189,6 +200,16 @@ def test_two_processes_train_and_measure_as_one_does(tmp_path):
     assert {key: value for key, value in two.items() if key != "alone"} == other
     assert 0.2 < one["audit"]["ensemble linf"]["points"][-1]["accuracy"] < 0.9
     assert [one[passes][2] for passes in (5, 60, 400)] == [False, False, True]
+    tuned(tmp_path / "one")
+    alone, found = (json.loads((tmp_path / k / "tune.json").read_text()) for k in ("one", "two"))
+    for search in (alone, found):
+        del search["seconds"]
+        search["trials"] = [trial | {"seconds": 0} for trial in search["trials"]]
+    assert found == alone
+    (run, *_) = (tmp_path / "two" / "runs").glob("*.json")
+    record = json.loads(run.read_text())
+    assert record["environment"]["processes"] == record["configuration"]["parts"] == 2
+    assert record["configuration"]["precision"] == "bfloat16"
 
 
 def test_parts_add_up_to_the_gradient_of_the_batch(tmp_path):
@@ -315,18 +336,24 @@ def test_bad_numbers_are_refused(options, message, capsys, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_more_processes_than_examples_are_refused_before_anything_is_trained(
-    monkeypatch, capsys, tmp_path
+@pytest.mark.parametrize("command", ["compare", "tune"])
+def test_more_processes_than_can_share_a_batch_are_refused_before_they_start(
+    command, monkeypatch, capsys, tmp_path
 ):
-    monkeypatch.setattr(study, "place", lambda: Place(0, 2))
+    """Than it has examples, or the data do, or parts; or beside jobs; or within torchrun."""
+    monkeypatch.setattr("vicinal.processes.launch", None)  # which nothing may call
+    common = ["--data", "iris", "--methods", "erm", "mixup", "--out", str(tmp_path / "new")]
     for options, message in (
-        (["--parts", "2", "--batch-size", "1"], "1 examples cannot be cut into 2 parts for 2 proc"),
-        (["--parts", "1"], "parts must be at least 2, one for each process, got 1"),
+        (["2", "--batch-size", "1"], "1 examples cannot be cut into 2 parts for 2 processes"),
+        (["80", "--batch-size", "99"], "74 examples cannot be cut into 80 parts for 80 processes"),
+        (["3", "--parts", "2"], "parts must be at least 3, one for each process, got 2"),
+        (["2", "--jobs", "2"], "choose one of them"),
+        (["0"], "processes must be at least 1, got 0"),
     ):
         with pytest.raises(SystemExit) as caught:
-            cli.app.meta(["compare", *OPTIONS, *options, "--out", str(tmp_path / "new")])
+            cli.app.meta([command, *common, "--processes", *options])
         assert caught.value.code == 2
-        assert message in capsys.readouterr().err.replace("\n", " ")
+        assert message in " ".join(capsys.readouterr().err.split())
         assert not (tmp_path / "new").exists()
 
 

@@ -119,10 +119,7 @@ def search(
     Source:
         Bergstra, Bardenet, Bengio, Kégl (2011), NeurIPS, section 4, as implemented by Optuna.
     """
-    optuna = _optuna()
-    if not trials >= 1:
-        raise ValueError(f"trials must be at least 1, got {trials}.")
-    metric = _metric(metric, kinds, build, plan)
+    metric, optuna = check(kinds, build, plan, metric=metric, trials=trials), _optuna()
     sign = 1.0 if metric == "accuracy" else -1.0
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, trials // 3))
     asked = optuna.create_study(direction="maximize", sampler=sampler)
@@ -148,8 +145,17 @@ def search(
     return _tested(ranked, list(found.values()), plan, execute, metric, sign)
 
 
-def _metric(metric: Metric | None, kinds: Mapping[str, bool], build: Build, plan: PlanOf) -> Metric:
-    """What can be compared; every kind of method is planned once, so that none fails later."""
+def check(
+    kinds: Mapping[str, bool], build: Build, plan: PlanOf, *, metric: Metric | None, trials: int
+) -> Metric:
+    """What is compared; every kind of method is planned once, so that none fails later.
+
+    Raises:
+        ValueError: for all that `search` refuses before the first trial.
+    """
+    _optuna()
+    if not trials >= 1:
+        raise ValueError(f"trials must be at least 1, got {trials}.")
     if not kinds:
         raise ValueError("methods must name at least one method, such as mixup.")
     for kind, has_strength in kinds.items():

@@ -72,8 +72,12 @@ def plan(
     precision: Precision = "float32",
     together: int = TOGETHER,
     measured_on: Literal["test", "validation"] = "test",
+    processes: int | None = None,
 ) -> Plan:
     """Check a study and list its runs, seed by seed, all methods of a seed together.
+
+    The options are those of `vicinal compare`; `processes` are those that shall share its batches,
+    by default those that are running.
 
     Raises:
         ValueError: for numbers out of range, data that cannot be had, or a model or method that
@@ -91,7 +95,7 @@ def plan(
         task = "binary"
         split = load(data, 0, train_size, target=target, task=task)
     strategies = {method: bounded(kind, split.bounds) for method, kind in strategies.items()}
-    _check_parts(parts, min(batch_size, len(split.train)))
+    _check_parts(parts, min(batch_size, len(split.train)), processes or place().processes)
     _check_smallest(model, split, batch_size, parts)
     first = build_model(model, split, 0)
     start = None if weights is None else weights_from(weights)
@@ -152,9 +156,8 @@ def _check_numbers(
         raise ValueError(f"explain_every must be 0 (never) or more epochs, got {explain_every}.")
 
 
-def _check_parts(parts: int, rows: int) -> None:
+def _check_parts(parts: int, rows: int, processes: int) -> None:
     """Every process must have a part of a batch, and every part an example."""
-    processes = place().processes
     if not processes <= parts:
         raise ValueError(
             f"parts must be at least {processes}, one for each process, got {parts}. Pass fewer "

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from vicinal.cli.errors import FAILED_RUN, refuse
 from vicinal.cli.methods import parse_methods
-from vicinal.cli.processes import in_processes
+from vicinal.cli.processes import in_processes, shared
 from vicinal.cli.progress import starting, working
 
 Tracker = Literal["mlflow", "tensorboard", "wandb"]
@@ -20,7 +20,6 @@ PLANNED = (
     "learning_rate", "weight_decay", "explain_every", "attacks", "together", "precision",
 )  # fmt: skip
 """Options that `study.plan` takes as they are."""
-EITHER = "processes share every batch; jobs and executors do runs side by side: choose one of them."
 
 
 def compare(
@@ -101,17 +100,6 @@ def compare(
         out: Folder for runs/ and report.html.
     """
     given = dict(locals())
-    if not processes >= 1:
-        refuse(f"processes must be at least 1, got {processes}.")
-    if processes > 1:
-        if (executor, jobs or 1) != ("loky", 1):
-            refuse(EITHER)
-        if processes > batch_size:  # before as many processes are started
-            refuse(
-                f"{processes} processes cannot share a batch of {batch_size}: pass fewer, or a "
-                "larger batch_size."
-            )
-        return in_processes(processes, compare, given | {"processes": 1})
     with starting():
         from vicinal import study
         from vicinal.executors import check
@@ -127,17 +115,17 @@ def compare(
         check(executor, jobs)
         for tracker in track:
             installed(tracker)
-        if place.processes > 1 and (executor, jobs or 1) != ("loky", 1):
-            raise ValueError(EITHER)
         plan = study.plan(
             parse_methods(methods),
             out / "runs",
-            parts=place.processes if parts is None else parts,
+            **shared(processes, parts, executor, jobs),
             **{name: given[name] for name in PLANNED},
         )
     except (ValueError, TypeError, OSError) as error:
         dismiss()
         refuse(error)
+    if processes > 1:
+        return in_processes(processes, compare, given | {"processes": 1})
     work = len(plan.runs) * (epochs + MEASURES[attacks])
     with working(f"{len(plan.runs)} runs", work, shared=place.processes > 1) as (advance, say):
         records = study.execute(plan, executor=executor, jobs=jobs, advance=advance, say=say)

@@ -11,7 +11,20 @@ def check_processes(processes: int, most: int, of: str) -> None:
     """Refuse more processes than can have something to do, before any is started.
 
     Raises:
-        ValueError: if so, or within processes that torchrun has started.
+        ValueError: if so, or as `sharing`.
+    """
+    if not (count := sharing(processes)) <= most:
+        raise ValueError(
+            f"processes must be at most {most}, as there {of}, got {count}: the others would have "
+            "nothing to do. Pass fewer."
+        )
+
+
+def sharing(processes: int) -> int:
+    """How many will share the work: those to be started, or those that torchrun has started.
+
+    Raises:
+        ValueError: if none, or if both are asked for.
     """
     if not processes >= 1:
         raise ValueError(f"processes must be at least 1, got {processes}.")
@@ -21,11 +34,22 @@ def check_processes(processes: int, most: int, of: str) -> None:
             f"torchrun has started {started} processes, and each would start {processes} more: "
             "leave out processes."
         )
-    if max(processes, started) > most:
+    return max(processes, started)
+
+
+def shared(processes: int, parts: int | None, executor: str, jobs: int | None) -> dict[str, Any]:
+    """How a study shares its batches: the number of parts, by default one for each process.
+
+    Raises:
+        ValueError: if runs are done side by side as well, or as `sharing`.
+    """
+    count = sharing(processes)
+    if count > 1 and (executor, jobs or 1) != ("loky", 1):
         raise ValueError(
-            f"processes must be at most {most}, as there {of}, got {max(processes, started)}: the "
-            "others would have nothing to do. Pass fewer."
+            "processes share every batch; jobs and executors do runs side by side: choose one of "
+            "them."
         )
+    return {"processes": count, "parts": count if parts is None else parts}
 
 
 def in_processes(processes: int, command: Callable[..., int], given: Mapping[str, Any]) -> int:

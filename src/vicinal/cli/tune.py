@@ -1,10 +1,10 @@
 """vicinal tune: search for a method and its strength on validation data, test what was found."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich import box
@@ -13,15 +13,25 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from vicinal.cli.errors import FAILED_RUN
+from vicinal.cli.errors import FAILED_RUN, refuse
 from vicinal.cli.methods import parse_methods, searched, with_strength
+from vicinal.cli.processes import in_processes, shared
 from vicinal.cli.progress import starting, working
 
 if TYPE_CHECKING:  # --help does not wait for torch
+    from vicinal.mixing.choice import During
+    from vicinal.mixing.draw import Strategy
+    from vicinal.runs import Strategies
     from vicinal.search import Search
     from vicinal.statistics import Paired
+    from vicinal.study import Plan
 
 SHOWN = 10  # trials in the table
+PLANNED = (
+    "data", "target", "task", "model", "seeds", "epochs", "train_size", "batch_size",
+    "learning_rate", "weight_decay", "precision",
+)  # fmt: skip
+"""Options that `study.plan` takes as they are."""
 
 
 def tune(
@@ -40,6 +50,9 @@ def tune(
     learning_rate: float = 0.01,
     weight_decay: float = 0.01,
     seed: int = 0,
+    processes: int = 1,
+    parts: int | None = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
     jobs: int | None = None,
     executor: str = "loky",
     out: Path = Path(),
@@ -66,46 +79,63 @@ def tune(
         learning_rate: Of AdamW; it rises over the first tenth of the steps, then falls to 0.
         weight_decay: Of AdamW, on all parameters.
         seed: Of the search; the same seed tries the same methods.
+        processes: As in compare.
+        parts: As in compare.
+        precision: As in compare.
         jobs: As in compare; the seeds of a trial are what can be done at once.
         executor: As in compare.
         out: Folder for runs/ and tune.json.
     """
+    given = dict(locals())
     with starting():
         from vicinal import search, store, study
+        from vicinal.executors import check
         from vicinal.measurement import MEASURES
-    planned = partial(
-        study.plan,
-        folder=out / "runs",
-        data=data,
-        target=target,
-        task=task,
-        model=model,
-        seeds=seeds,
-        epochs=epochs,
-        train_size=train_size,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-    )
+        from vicinal.processes import join
+        from vicinal.runs import dismiss, follow
+    place = join()
+    if place.rank > 0:
+        follow()
+        return 0
+    try:
+        check(executor, jobs)
+        kinds = {text: searched(text) for text in methods}
+        options = {name: given[name] for name in PLANNED}
+        options |= shared(processes, parts, executor, jobs)
+        planned = partial(_planned, study.plan, folder=out / "runs", **options)
+        search.check(kinds, _built, planned, metric=metric, trials=trials)
+    except (ValueError, TypeError, OSError) as error:
+        dismiss()
+        refuse(error)
+    if processes > 1:
+        return in_processes(processes, tune, given | {"processes": 1})
     total = (trials + 2) * seeds * (epochs + MEASURES["fast"])
-    with working(f"{trials} trials", total) as (advance, say):
+    with working(f"{trials} trials", total, shared=place.processes > 1) as (advance, say):
         once = lru_cache(maxsize=None)(say)  # every trial has the same to say of the data
         run = partial(study.execute, executor=executor, jobs=jobs, advance=advance, say=once)
-        found = search.search(
-            {text: searched(text) for text in methods},
-            lambda text, alpha: next(iter(parse_methods([with_strength(text, alpha)]).items())),
-            lambda strategies, part: planned(strategies, measured_on=part),
-            run,
-            metric=metric,
-            trials=trials,
-            seed=seed,
-        )
+        found = search.search(kinds, _built, planned, run, metric=metric, trials=trials, seed=seed)
+    dismiss()
     store.write(out / "tune.json", json.dumps(store.plain(found.to_json()), indent=1) + "\n")
     console = Console(emoji=False)
     console.print(_table(found))
     for sentence in _sentences(found):
         console.print(escape(sentence), highlight=False, soft_wrap=True)
     return FAILED_RUN if found.failed else 0
+
+
+def _built(text: str, alpha: float | None) -> "tuple[str, Strategy | During | None]":
+    """A method by the name of its kind and its strength."""
+    return next(iter(parse_methods([with_strength(text, alpha)]).items()))
+
+
+def _planned(
+    plan: "Callable[..., Plan]",
+    strategies: "Strategies",
+    part: Literal["test", "validation"],
+    **options: Any,
+) -> "Plan":
+    """The runs of some methods, measured on a part of the data."""
+    return plan(strategies, measured_on=part, **options)
 
 
 def _table(found: "Search") -> Table:
