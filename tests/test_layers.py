@@ -13,7 +13,7 @@ ROOT = Path(vicinal.__file__).parent
 LAYERS = [  # a module may import only from lines above its own; a package counts as one module
     {"quadrature"},
     {"randomness", "statistics", "store", "locks", "laws", "losses", "passes", "pictures"},
-    {"forward", "checkpoints", "convolutions"},
+    {"forward", "checkpoints", "members"},
     {"processes"},
     {"mixing", "derivatives"},
     {"stack"},

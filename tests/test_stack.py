@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from vicinal import members as one_by_one
 from vicinal.losses import categorical, gaussian
 from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import CutMix, ResizeMix
@@ -80,6 +81,12 @@ def test_trained_together_is_trained_alone(kind, strategies, tmp_path):
             torch.testing.assert_close(
                 group[k].model.state_dict()[name], value, rtol=1e-9, atol=1e-11
             )
+
+
+@pytest.mark.parametrize("kind", ["cnn", "norm"])
+def test_so_it_is_where_layers_are_called_member_by_member(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(one_by_one, "LARGE", 1)
+    test_trained_together_is_trained_alone(kind, PLAIN, tmp_path)
 
 
 def test_in_single_precision_the_numbers_agree_to_its_digits(tmp_path):

@@ -18,11 +18,11 @@ from vicinal.stack import Unlike, joined, objectives, stacked
 
 AGREE = 1e-9  # of what is found together and alone in float64, relative to the largest
 PAYS = 5e7
-"""Floating-point operations of one pass of a batch, above which a step alone keeps a core busy.
+"""Floating-point operations of one pass of a batch, above which training together gains little.
 
 On one core 8 stacked models took 0.3 of the time of one after another at 1e6, 0.4 at 7e6, 0.5 at
-1.5e7, 0.6 at 3e7, 0.7 to 0.8 at 5e7 to 9e7 and 0.9 at 1.8e8 operations; with BatchNorm and pooling
-1.6 at 1.3e8 (`benchmarks/stacking.py`).
+1.5e7, 0.6 at 3e7, 0.7 to 0.85 at 5e7 to 9e7 and 0.9 to 1.2 above 1e8 operations, the worst with
+BatchNorm and pooling (`benchmarks/stacking.py`). Runs one by one can share the cores among them.
 """
 
 
@@ -57,7 +57,7 @@ def groups(
     if not (work := _work(first, split)) <= PAYS:
         say(
             f"All runs are trained one by one: a batch takes the model {work:.1e} floating-point "
-            f"operations, and above {PAYS:.0e} training several together does not pay."
+            f"operations, and above {PAYS:.0e} training several together gains little."
         )
         return tuple((run,) for run in runs)
     kinds: dict[str, str] = {}

@@ -14,9 +14,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from vicinal.convolutions import MemberByMember
 from vicinal.forward import unwrapped
 from vicinal.losses import Family
+from vicinal.members import MemberByMember
 from vicinal.mixing.draw import AnyDraw, Blend, Draw, per_sample
 from vicinal.mixing.labels import vicinal_losses
 
@@ -121,7 +121,7 @@ def _union(model: nn.Module, state: State, members: int, rows: int) -> Callable[
 
     def run(x: Tensor) -> Tensor:
         blocks = x.reshape(-1, members, rows, *x.shape[1:])
-        # an accelerator is better kept busy by one grouped convolution
+        # an accelerator is kept busy better by one call for all members
         with MemberByMember() if x.device.type == "cpu" else nullcontext():
             outputs: Tensor = vmap(one)(state, blocks.transpose(0, 1).flatten(1, 2))
         of_member = outputs.reshape(members, -1, rows, *outputs.shape[2:])

@@ -1,4 +1,4 @@
-"""Convolutions of a stack are those of its members, called one by one where that is faster."""
+"""Layers of a stack are those of its members, called one by one where that is faster."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vicinal import convolutions
-from vicinal.convolutions import MemberByMember
+from vicinal import members
+from vicinal.members import MemberByMember
 
 LAYERS = {
     "plain": (lambda: nn.Conv2d(2, 3, 3), (2, 5, 5)),
@@ -22,48 +22,53 @@ LAYERS = {
     "transposed": (lambda: nn.ConvTranspose2d(4, 2, 3, groups=2, output_padding=1, stride=2),
                    (4, 3, 3)),
     "transposed, volumes": (lambda: nn.ConvTranspose3d(1, 2, 2), (1, 2, 2, 2)),
+    "norm": (lambda: nn.BatchNorm2d(2), (2, 3, 3)),
+    "norm of rows": (lambda: nn.BatchNorm1d(2, momentum=0.3), (2,)),
+    "norm of the batch": (lambda: nn.BatchNorm1d(2, track_running_stats=False), (2, 3)),
+    "norm, fixed": (lambda: nn.BatchNorm2d(2, affine=False).eval(), (2, 3, 3)),
 }  # fmt: skip
 MEMBERS, ROWS = 3, 2
 
 
-class Groups(TorchDispatchMode):
-    """Notes into how many groups each convolution falls."""
+class Calls(TorchDispatchMode):
+    """Counts convolutions and BatchNorms."""
 
-    def __init__(self):
-        super().__init__()
-        self.seen = []
+    seen = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func is torch.ops.aten.convolution.default:
-            self.seen.append(args[-1])
+        self.seen += "convolution" in func.__name__ or "batch_norm" in func.__name__
         return func(*args, **(kwargs or {}))
 
 
 @pytest.fixture
 def from_one(monkeypatch):
-    monkeypatch.setattr(convolutions, "LARGE", 1)
+    monkeypatch.setattr(members, "LARGE", 1)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.usefixtures("from_one")
-def test_outputs_and_gradients_are_those_of_the_layers_one_by_one(name):
+def test_outputs_gradients_and_buffers_are_those_of_the_layers_one_by_one(name):
     build, shape = LAYERS[name]
     torch.manual_seed(0)
     layers = [build().double() for _ in range(MEMBERS)]
     x = torch.randn(MEMBERS, ROWS, *shape, dtype=torch.float64, requires_grad=True)
-    state, _ = stack_module_state(layers)
-    with MemberByMember(), Groups() as groups:
+    parameters, buffers = stack_module_state(layers)
+    state = parameters | buffers
+    with MemberByMember(), Calls() as calls:
         found = vmap(lambda own, x: functional_call(layers[0], own, (x,)))(state, x)
-    assert groups.seen == [layers[0].groups] * MEMBERS
+    assert calls.seen == MEMBERS
     expected = torch.stack([layer(own) for layer, own in zip(layers, x, strict=True)])
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     direction = torch.randn_like(found)
-    gradients = torch.autograd.grad((found * direction).sum(), [x, *state.values()])
+    gradients = torch.autograd.grad((found * direction).sum(), [x, *parameters.values()])
     (expected * direction).sum().backward()
     torch.testing.assert_close(gradients[0], x.grad, rtol=1e-12, atol=1e-12)
-    for key, gradient in zip(state, gradients[1:], strict=True):
-        alone = torch.stack([dict(layer.named_parameters())[key].grad for layer in layers])
+    for key, gradient in zip(parameters, gradients[1:], strict=True):
+        alone = torch.stack([layer.get_parameter(key).grad for layer in layers])
         torch.testing.assert_close(gradient, alone, rtol=1e-12, atol=1e-12)
+    for key, value in buffers.items():
+        alone = torch.stack([layer.get_buffer(key) for layer in layers])
+        torch.testing.assert_close(value, alone, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("dims", [(0, None), (None, 0), (0, 2), (2, 0), (None, -1)])
@@ -128,7 +133,17 @@ def test_a_convolution_that_all_members_share_has_its_value_and_no_wrong_gradien
     ],
 )
 def test_calls_for_each_member_begin_with_large_images(shape, weight, calls, monkeypatch):
-    monkeypatch.setattr(convolutions, "LARGE", 400)
-    with MemberByMember(), Groups() as groups:
+    monkeypatch.setattr(members, "LARGE", 400)
+    with MemberByMember(), Calls() as seen:
         vmap(F.conv2d)(torch.ones(2, *shape), torch.ones(2, *weight))
-    assert len(groups.seen) == calls
+    assert seen.seen == calls
+
+
+@pytest.mark.parametrize(("rows", "calls"), [(4, 1), (5, 2)])
+def test_norms_are_taken_for_each_member_from_the_same_size_on(rows, calls, monkeypatch):
+    monkeypatch.setattr(members, "LARGE", 50)
+    with MemberByMember(), Calls() as seen:
+        vmap(lambda x, scale: F.batch_norm(x, None, None, weight=scale, training=True))(
+            torch.ones(2, rows, 10), torch.ones(2, 10)
+        )
+    assert seen.seen == calls
