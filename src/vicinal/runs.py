@@ -4,7 +4,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -93,7 +93,7 @@ def records(
             attacks.
         say: told what the user should know, a sentence at a time.
     """
-    found = {run.name: stored(folder / f"{run.name}.json", say) for run in group}
+    found = {run.name: store.stored(folder / f"{run.name}.json", say) for run in group}
     missing = frozenset(name for name, record in found.items() if record is None)
     advance(sum(run.epochs + MEASURES[run.attacks] for run in group if run.name not in missing))
     if missing:
@@ -120,19 +120,6 @@ def dismiss() -> None:
     """End `follow` in the other processes."""
     agreed(None)
     leave()
-
-
-def stored(path: Path, say: Say) -> store.Record | None:
-    """The record of a run, if there is one; a damaged one is set aside."""
-    try:
-        return store.read(path)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        with suppress(FileNotFoundError):  # another study in the folder was faster
-            aside = store.set_aside(path)
-            say(f"{path.name} cannot be read ({error}); set aside as {aside.name}, running again.")
-        return None
 
 
 def _checkpoint(group: Sequence[Configuration], folder: Path) -> Path:

@@ -4,8 +4,8 @@ import json
 import math
 import os
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -122,6 +122,19 @@ def read(path: Path) -> Record:
     if record["status"] == "done" and not isinstance(record.get("measured"), dict):
         raise ValueError("done, but without measurements")
     return record
+
+
+def stored(path: Path, say: Callable[[str], None]) -> Record | None:
+    """The record of a run, if there is one; a damaged one is set aside."""
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        with suppress(FileNotFoundError):  # another study in the folder was faster
+            aside = set_aside(path)
+            say(f"{path.name} cannot be read ({error}); set aside as {aside.name}, running again.")
+        return None
 
 
 class Unreadable(NamedTuple):

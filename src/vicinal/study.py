@@ -25,7 +25,7 @@ from vicinal.model_files import build_model, fitting
 from vicinal.pretrained import fill, weights_from
 from vicinal.processes import place
 from vicinal.randomness import generator
-from vicinal.runs import Configuration, stored
+from vicinal.runs import Configuration
 from vicinal.training import Precision
 
 TOGETHER = 8
@@ -256,7 +256,7 @@ def execute(
     for note in notes:
         say(note)
     for path in paths.values():
-        stored(path, say)
+        store.stored(path, say)
     left_out = launch(
         plan.groups,
         plan.strategies,
