@@ -206,7 +206,7 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
         "return lam * other + (1 - lam) * own",
         "test_risk.py",
     ),
-    ("pairs/every.py", "total += 2 * float(", "total += float(", "test_risk.py"),
+    ("pairs/every.py", "return 2 * float(", "return float(", "test_risk.py"),
     (
         "pairs/linear.py",
         "linear = (point**2 + (1 - point) ** 2) * own",
@@ -231,8 +231,8 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ("taylor.py", "slope=2 * spread", "slope=spread", "test_taylor.py"),
     (
         "taylor.py",
-        "x.double().mean(0) - x.double())",
-        "x.double() - x.double().mean(0))",
+        "-centred(x), None, cloud",
+        "centred(x), None, cloud",
         "test_taylor.py",
     ),
     (
