@@ -46,7 +46,16 @@ FEW = (*MIXUPS, "manifoldmixup", "regmixup", "cutmix", "mixup_or_cutmix")
 FILES = "idx:fashion-mnist"  # as `fashion` writes them
 
 MANY = 5  # methods, of which not each is told in words
-BY_METHOD = ("Test ", "NLL", "ECE", "Gap", "Coverage", "Accuracy under", "RMSE under")
+BY_METHOD = (
+    "Test ",
+    "NLL",
+    "ECE",
+    "Gap",
+    "Coverage",
+    "Distance of coverage",
+    "Accuracy under",
+    "RMSE under",
+)
 
 
 @dataclass(frozen=True)

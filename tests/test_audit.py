@@ -286,6 +286,7 @@ BAD = [
     (["--eps", "0.1"], "one size for each norm"),
     (["--norms", "l1"], "no usual size in l1"),
     (["--norms", "linf", "--eps", "-1"], "eps must be positive"),
+    (["--norms", "linf", "--eps", "8"], "eps=8.0 is not in [0, 1], the linf width"),
     (["--norms", "linf", "--eps", "nan"], "eps must be positive"),
     (["--seconds", "0"], "seconds must be positive"),
     (["--passes", "nan"], "passes must be positive"),

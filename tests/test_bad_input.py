@@ -59,6 +59,13 @@ def folder(tmp_path_factory):
     table(path / "one.csv", "aby", (a, b, [1] * 40))
     table(path / "twice.csv", "aby", (a, a, Y))
     table(path / "undefined.csv", "aby", (a, b, ["" if k == 3 else k / 2 for k in range(40)]))
+    table(path / "odd.csv", "aby", (a, ["?" if k in (4, 9) else v for k, v in enumerate(b)], Y))
+    table(path / "rows.csv", ["", "a", "y"], (range(40), a, Y))
+    table(path / "semicolons.csv", ["a;b;y"], ([f"{u};{v};1" for u, v in X[:, :2]],))
+    kinds = ["red", "blue"] * 20
+    table(path / "names.csv", "aby", (a, b, [*kinds[:5], "", *kinds[6:]]))
+    table(path / "rare.csv", "aby", (a, b, [*kinds[:5], "gold", *kinds[6:]]))
+    table(path / "four.csv", "aby", (a[:4], b[:4], b[4:8]))
     (path / "empty").mkdir()
     for label in "ab":
         (path / "sizes" / label).mkdir(parents=True)
@@ -97,12 +104,22 @@ def refused(folder, monkeypatch, capsys):
     [
         (
             "nan.csv",
-            "inputs must be finite, got NaN or infinity in 1 of 40 rows, the first at row 7",
+            "inputs must be finite, got NaN or infinity in 1 of 40 rows, the first at row 7, "
+            "counted from 0, of b. Fill in or leave out what is missing.",
         ),
-        ("texts.csv", "the column colour holds texts, such as red. Encode it as numbers"),
+        (
+            "texts.csv",
+            "the column colour holds texts, 40 of 40 entries, such as red. Encode it as numbers",
+        ),
+        ("odd.csv", "the column b holds texts, 2 of 40 entries, such as ?. Encode it as numbers"),
+        ("rows.csv", "column 1 has no name. Where it counts the rows (as pandas writes them"),
+        ("semicolons.csv", "got one column, 'a;b;y'. Columns are separated by commas."),
+        ("names.csv", "none, NaN or infinity in 1 of 40 rows, the first at row 5, counted from 0"),
+        ("rare.csv", "Fewer have: gold (1). Leave them out, or put them together."),
+        ("four.csv", "four.csv has 4 examples; 5 are needed, to have some in each part."),
         ("one.csv", "one.csv has one class only, 1: there is nothing to learn."),
         ("twice.csv", "the columns a and b are equal. Leave one of them out"),
-        ("undefined.csv", "targets must be finite, got NaN or infinity"),
+        ("undefined.csv", "every example needs a finite target, got none, NaN or infinity in 1 of"),
         ("empty", "empty holds no images: it needs one folder for each class"),
         ("sizes", "all images must have one size and kind. 0.png has 8×8 in 1 channels, 4.png 8×9"),
         ("texts.npz", "texts.npz: inputs must be numbers, got <U32. Encode texts beforehand."),
@@ -119,6 +136,10 @@ def test_data(refused, data, told):
     said = refused(data)
     assert said.startswith("Error: ")
     assert told in said
+
+
+def test_texts_are_not_said_to_be_values(refused):
+    assert "regression" not in refused("rare.csv")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +178,12 @@ def test_models(refused, model, told):
         (["--methods", "mixup", "mixup( alpha=0.2 )"], "mixup(alpha=0.2) is named twice"),
         (["--methods", "mixxup"], "unknown method 'mixxup'. Did you mean mixup?"),
         (["--methods", "cutmix"], "cutmix(alpha=1) cannot train on good.csv: CutMix takes images"),
-        (["--methods", "erm", "mixup(alpha=-1)"], "alpha must be positive, got -1"),
+        (
+            ["--methods", "erm", "mixup(alpha=-1)"],
+            "mixup(alpha=-1): alpha must be positive, got -1",
+        ),
+        (["--batch-size", "1"], "parts of one example (a batch of 1 in 1) have nobody to be mixed"),
+        (["--batch-size", "8", "--parts", "5"], "parts of one example (a batch of 8 in 5) have"),
         (["--methods"], "methods"),
     ],
 )

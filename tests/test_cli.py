@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from runs import three_seeds
 from vicinal import cli
 from vicinal.cli.methods import parse_methods
 from vicinal.mixing.choice import During
@@ -76,7 +77,10 @@ def test_a_file_holds_options_and_the_command_line_overrides_it(capsys, tmp_path
         (["--seeds", "many"], 'unable to convert "many" into int'),
         (["--train-size", "9000"], "train_size=9000 is not in 10..897"),
         (["--sedes", "3"], "Unknown option: --sedes. Did you mean --seeds?"),
-        (["--config", "none.toml"], "none.toml cannot be read"),
+        (
+            ["--config", "none.toml"],
+            "none.toml cannot be read: No such file or directory: none.toml",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_sentence_and_exit_code_2(tokens, message, capsys, tmp_path):
@@ -133,6 +137,22 @@ def test_report_of_nothing(capsys, tmp_path):
     code, _, err = run(capsys, "report", tmp_path)
     assert code == 2
     assert "holds no runs" in err
+
+
+def test_reports_are_written_into_folders_that_are_made(capsys, tmp_path):
+    runs, file = tmp_path / "runs", tmp_path / "file"
+    runs.mkdir()
+    file.touch()
+    stored = three_seeds()[0]
+    (runs / "a.json").write_text(json.dumps(stored))
+    told = run(capsys, "report", runs)[2]
+    assert "Of 1 files the first is a.json: its name is not the hash" in told
+    (runs / "a.json").rename(runs / f"{stored['name']}.json")
+    assert run(capsys, "report", runs, "--out", tmp_path / "new" / "folder" / "table.md")[0] == 0
+    assert (tmp_path / "new" / "folder" / "table.md").is_file()
+    code, _, err = run(capsys, "report", runs, "--out", file / "report.html")
+    assert code == 2
+    assert f"{file / 'report.html'} cannot be written: " in err.replace("\n", "")
 
 
 def test_methods_have_one_canonical_name():

@@ -135,6 +135,18 @@ def test_lists_that_cannot_be_learnt_from(tmp_path, column, target, rule):
         read(name, target)
 
 
+def test_numbers_that_parquet_stores_as_texts_are_refused(tmp_path):
+    name = parquet_of(tmp_path / "t.parquet", a=["1", "2"] * 8, kind=[0, 1] * 8)
+    with pytest.raises(ValueError, match="a holds texts, 16 of 16 entries, such as 1. Encode"):
+        read(name)
+
+
+def test_parquet_without_a_target_is_no_class_of_its_own(tmp_path):
+    name = parquet_of(tmp_path / "t.parquet", a=X[:, 0], kind=[None, *NAMES[1:]])
+    with pytest.raises(ValueError, match=r"needs a finite target, .* the first at row 0"):
+        read(name)
+
+
 def test_a_changed_file_is_other_data(tmp_path):
     rows = [[*x, k] for x, k in zip(X, NAMES, strict=True)]
     before = read(csv_file(tmp_path / "one.csv", "abcy", rows)).digest
@@ -275,7 +287,12 @@ def test_objects_in_code(someones):
     ("header", "rows", "target", "rule"),
     [
         ("ab", [(1.0, 0)] * 8 + [("nan", 1)] * 8, None, "finite, got NaN or infinity in 8 of 16"),
-        ("ab", [("red", 0), ("blue", 1)] * 8, None, "column a holds texts, such as red"),
+        (
+            "ab",
+            [("red", 0), ("blue", 1)] * 8,
+            None,
+            "column a holds texts, 16 of 16 entries, such as red",
+        ),
         ("ab", [(k, "x") for k in range(8)], None, "has one class only, x"),
         ("abc", [(k, k, k % 2) for k in range(16)], None, "columns a and b are equal"),
         ("ab", [(k, k % 2) for k in range(16)], "c", "has no column 'c'"),

@@ -67,6 +67,7 @@ def test_explains_code(tmp_path, monkeypatch, capsys):
         "from torch import nn\n"
         "net = nn.Sequential(nn.Linear(4, 3))\n"
         "def build():\n    return net\n"
+        "def wants(shape, outputs):\n    return net\n"
         "number = 3\n"
     )
     monkeypatch.chdir(tmp_path)
@@ -76,6 +77,9 @@ def test_explains_code(tmp_path, monkeypatch, capsys):
     assert "affine" in record["method"]
     assert run("explain", "their_model:number", "--data", "iris") == 2
     assert "must be a torch module or return one, got int" in capsys.readouterr().err
+    assert run("explain", "their_model:wants", "--data", "iris") == 2
+    told = "must be a trained model, or return one when called without arguments: wants() missing"
+    assert told in capsys.readouterr().err
     sys.modules.pop("their_model")
 
 

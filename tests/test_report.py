@@ -13,9 +13,12 @@ from rich.console import Console
 from runs import EVIL, failed, record, three_seeds
 from vicinal import store
 from vicinal.report import compare, render, summary, verdict, write
+from vicinal.report.curves import learning_curves
+from vicinal.report.figures import finished
 from vicinal.report.findings import sentences
 from vicinal.report.headline import headline
 from vicinal.report.numbers import differences, number, spread
+from vicinal.report.panels import styles
 from vicinal.report.rows import line
 
 
@@ -138,6 +141,12 @@ def test_one_seed_allows_no_claim(methods, reason):
     assert told.startswith(f"No claim can be made: {reason}")
 
 
+@pytest.mark.parametrize(("seeds", "warned"), [(4, True), (5, False)])
+def test_few_seeds_are_said_to_make_wide_intervals(seeds, warned):
+    runs = [record(m, s, 0.9 + s / 100) for m in ("erm", "noise") for s in range(seeds)]
+    assert any("Few seeds make wide" in text for text in verdict(compare(runs))) == warned
+
+
 @pytest.mark.parametrize(
     ("values", "unit", "written"),
     [
@@ -195,6 +204,23 @@ def test_page_names_no_address_to_load_from():
     assert "default-src 'none'" in html.unescape(page)
     assert "not all made in the same environment" not in page
     assert len(page) < 300_000
+
+
+def test_where_all_runs_failed_there_is_no_empty_table():
+    page = page_without_vega([failed("erm", 0), failed("noise", 0)])
+    assert "No claim can be made" in page
+    assert "Measurements</" not in page
+    assert "Measurements</" in page_without_vega(three_seeds())
+
+
+@pytest.mark.parametrize(("epochs", "ticks"), [(2, [1, 2]), (4, [1, 2, 3, 4]), (9, None)])
+def test_ticks_stand_at_epochs(epochs, ticks):
+    records = [record(m, s, epochs=epochs) for m in ("erm", "noise") for s in range(2)]
+    group = compare(records).groups[0]
+    figure = learning_curves(group, finished(group, records), styles(group.methods))
+    for panel in figure.panels:
+        axis = panel.spec()["layer"][0]["encoding"]["x"]["axis"]
+        assert axis.get("values") == ticks
 
 
 def test_hardest_examples_are_shown_for_one_seed():

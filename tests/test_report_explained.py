@@ -49,6 +49,7 @@ def examples(row, **options):
     [
         (0.951, 0.0, "it is close"),
         (0.960, 0.01, "within the error of sampling"),
+        (0.51, 0.3, "within the error of sampling, as is what mixing adds: more --pairs"),
         (1.02, 0.0, "13.5 % of what mixing adds: its terms tell the direction, and the size"),
         (2.5, 0.0, "77.5 % of what mixing adds: this model is outside the regime"),
         (0.5, 0.01, "where mixing adds nothing that shows"),
@@ -66,6 +67,25 @@ def test_the_strength_that_is_told_is_the_nearest_to_one():
     assert "0.300 above the loss without mixing" in said[0][1]
     below = explained.sentences(record(point(1.0, 0.45)))
     assert "0.0500 below the loss without mixing" in below[0][1]
+
+
+@pytest.mark.parametrize(
+    ("risk", "error", "told"),
+    [
+        (0.8, 1e-16, "the mixup loss is 0.800 nats, summed exactly, 0.300 above the loss without"),
+        (0.8, 0.01, "the mixup loss is 0.800 ± 0.0196 nats, 0.300 above the loss without mixing."),
+        (0.501, 0.01, "above the loss without mixing, which is within the error of sampling."),
+    ],
+)
+def test_what_mixing_adds_is_told_with_its_error(risk, error, told):
+    assert told in explained.sentences(record(point(1.0, risk, error=error)))[0][1]
+
+
+def test_how_far_expansions_are_off_is_drawn_where_mixing_adds_something():
+    (drawn, _), _ = figures(record(point(1.0, 0.8, error=0.01)))
+    assert [panel.title for panel in drawn.panels][1:] == ["How far the expansions are off"]
+    (drawn, _), _ = figures(record(point(1.0, 0.501, error=0.01)))
+    assert len(drawn.panels) == 1
 
 
 def test_terms_and_remainder_stack_up_to_what_mixing_adds():

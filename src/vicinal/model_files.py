@@ -177,10 +177,10 @@ def _made(name: str, factory: Any, *arguments: Any) -> Any:
     except Exception as error:  # someone's code may raise anything
         last = traceback.extract_tb(error.__traceback__)[-1]
         if last.filename == __file__:  # it could not be called at all
-            raise ValueError(
-                f"{name} must take the shape of an example and the number of outputs, or nothing: "
-                f"{error}."
-            ) from error
+            rule = "must be a trained model, or return one when called without arguments"
+            if arguments:
+                rule = "must take the shape of an example and the number of outputs, or nothing"
+            raise ValueError(f"{name} {rule}: {error}.") from error
         place = f"{Path(last.filename).name}, line {last.lineno}"
         raise ValueError(f"{name} failed in {place}: {type(error).__name__}: {error}") from error
 

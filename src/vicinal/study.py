@@ -95,7 +95,8 @@ def plan(
         task = "binary"
         split = load(data, 0, train_size, target=target, task=task)
     strategies = {method: bounded(kind, split.bounds) for method, kind in strategies.items()}
-    _check_parts(parts, min(batch_size, len(split.train)), processes or place().processes)
+    rows = min(batch_size, len(split.train))
+    _check_parts(parts, rows, processes or place().processes, mixes=any(strategies.values()))
     _check_smallest(model, split, batch_size, parts)
     first = build_model(model, split, 0)
     start = None if weights is None else weights_from(weights)
@@ -156,7 +157,7 @@ def _check_numbers(
         raise ValueError(f"explain_every must be 0 (never) or more epochs, got {explain_every}.")
 
 
-def _check_parts(parts: int, rows: int, processes: int) -> None:
+def _check_parts(parts: int, rows: int, processes: int, *, mixes: bool) -> None:
     """Every process must have a part of a batch, and every part an example."""
     if not processes <= parts:
         raise ValueError(
@@ -167,6 +168,11 @@ def _check_parts(parts: int, rows: int, processes: int) -> None:
         raise ValueError(
             f"a batch of {rows} examples cannot be cut into {parts} parts for {processes} "
             f"{'processes' if processes > 1 else 'process'}: pass fewer, or a larger batch_size."
+        )
+    if mixes and rows < 2 * parts:
+        raise ValueError(
+            f"parts of one example (a batch of {rows} in {parts}) have nobody to be mixed with, so "
+            "that only erm can train on them: pass a larger batch_size."
         )
 
 

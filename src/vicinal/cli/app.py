@@ -11,7 +11,7 @@ from cyclopts.config import Toml
 import vicinal
 from vicinal.cli.audit import audit
 from vicinal.cli.compare import compare
-from vicinal.cli.errors import misread, refuse, unknown
+from vicinal.cli.errors import misread, reason, refuse, unknown
 from vicinal.cli.explain import explain
 from vicinal.cli.report import report
 from vicinal.cli.reproduce import reproduce
@@ -61,7 +61,7 @@ def main_with_config(
         try:
             given = tomllib.loads(config.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            refuse(f"the configuration {config} cannot be read: {error}")
+            refuse(f"the configuration {config} cannot be read: {reason(error)}")
         options = {name.replace("_", "-") for name in signature(compare).parameters}
         for name in given:
             if name.replace("_", "-") not in options:

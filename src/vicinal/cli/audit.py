@@ -161,18 +161,22 @@ def _case(
     """What is audited, without what the options say of it as they are."""
     from vicinal import losses
     from vicinal.attacked import named, radii
+    from vicinal.attacks.ball import ball
 
     chosen, held = (
         getattr(split, part),
         split.test if part == "validation" else split.validation,
     )
+    sizes = dict(zip(norms, eps, strict=True)) if eps else _usual(norms, radii(split.bounds), named)
+    if split.bounds is not None:
+        for norm, size in sizes.items():
+            ball(chosen.x[:1], size, norm, split.bounds)  # no larger than the box, said before work
     pairs = {
         key: (_in_precision_of(model, p.x), p.y.to(p.x) if p.y.is_floating_point() else p.y)
         for key, p in (("own", chosen), ("held", held), ("trained", split.train))
     }
     x, y = pairs["own"]
     kind = getattr(losses, _family(model, x, split, family, say))
-    sizes = dict(zip(norms, eps, strict=True)) if eps else _usual(norms, radii(split.bounds), named)
     unit = None
     if split.bounds is None and not standardised:
         deviation = pairs["trained"][0].std(0, correction=0)

@@ -71,6 +71,8 @@ def _method(
         strategy = kind(**own)
     except TypeError as error:
         raise ValueError(f"{text}: options must be numbers ({error}).") from error
+    except ValueError as error:
+        raise ValueError(f"{text}: {error}") from error
     told = ", ".join(f"{key}={value:g}" for key, value in (defaults | own | when).items())
     return f"{name}({told})", _scheduled(text, strategy, when) if when else strategy
 

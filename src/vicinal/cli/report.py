@@ -24,8 +24,11 @@ def report(runs: Path, *, out: Path | None = None) -> int:
     if not any(runs.glob("*.json")):
         refuse(f"{runs} holds no runs (*.json). vicinal compare writes them.")
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         unreadable = page.write(runs, out)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        refuse(f"{out} cannot be written: {error.strerror or error}")
+    except ValueError as error:
         refuse(error)
     for name in unreadable:
         Console(stderr=True, emoji=False).print(

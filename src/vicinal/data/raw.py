@@ -87,10 +87,12 @@ def checked(
         raise ValueError(f"{name} has {len(x)} inputs and {len(y)} targets; both must be equal.")
     x = x.astype(np.float64 if bounds is None else np.float32)  # images are many
     if not np.isfinite(x).all():
-        rows = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(1))
+        undefined = ~np.isfinite(x.reshape(len(x), -1))
+        rows, columns = (np.flatnonzero(undefined.any(axis)) for axis in (1, 0))
+        of = f", of {', '.join(features[k] for k in columns[:5])}" if features else ""
         raise ValueError(
             f"{name}: inputs must be finite, got NaN or infinity in {len(rows)} of {len(x)} rows, "
-            f"the first at row {rows[0]}. Fill in or leave out what is missing."
+            f"the first at row {rows[0]}, counted from 0{of}. Fill in or leave out what is missing."
         )
     if bounds is not None and not bounds[0] <= x.min() <= x.max() <= bounds[1]:
         raise ValueError(

@@ -14,6 +14,7 @@ from vicinal.losses import Family, bernoulli, bernoullis, categorical, gaussian,
 from vicinal.randomness import generator
 
 TEST, VALIDATION = 0.3, 0.2  # shares of all examples; the rest is for training
+FEWEST = 5  # examples, of which these shares leave 2 for training
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,13 @@ def split(
 
     Raises:
         ValueError: if train_size is larger than the training part, or smaller than 2 and the number
-            of classes.
+            of classes, or if there are too few examples to have some in each part.
     """
     x, y, images = raw.x, raw.y, raw.bounds is not None
+    if len(y) < FEWEST and raw.test is None:
+        raise ValueError(
+            f"{name} has {len(y)} examples; {FEWEST} are needed, to have some in each part."
+        )
     rng = generator(seed, "split")
     strata = y if raw.classifies else np.zeros(len(y), dtype=np.int64)
     rest, test = _parts(raw, strata, rng)

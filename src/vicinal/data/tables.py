@@ -37,7 +37,15 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Raw:
     columns = _csv(path) if path.suffix == ".csv" else _parquet(path)
     names = list(columns)
     if len(names) < 2:
-        raise ValueError(f"{path} needs a target and a feature at least, got columns {names}.")
+        raise ValueError(
+            f"{path} needs a target and a feature at least, got one column, {names[0]!r}. Columns "
+            "are separated by commas."
+        )
+    if "" in names:
+        raise ValueError(
+            f"{path}: column {names.index('') + 1} has no name. Where it counts the rows (as "
+            "pandas writes them unless told index=False), leave it out; else name it."
+        )
     chosen = _chosen(path, names, target)
     columns = spread_out(str(path), columns, chosen)
     features = [name for name in columns if name not in chosen]
@@ -46,8 +54,8 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Raw:
     for name in features:
         if columns[name].dtype.kind not in "fiub":
             raise ValueError(
-                f"{path}: the column {name} holds texts, such as {columns[name][0]!s}. Encode it "
-                "as numbers, or leave it out."
+                f"{path}: the column {name} holds texts, {_texts(columns[name])}. Encode it as "
+                "numbers, or leave it out."
             )
     x = np.stack([columns[name].astype(np.float64) for name in features], 1)
     if len(chosen) == 1:
@@ -56,11 +64,18 @@ def table(path: Path, target: str | None, task: Task | None = None) -> Raw:
     for name in chosen:
         if columns[name].dtype.kind not in "fiub":
             raise ValueError(
-                f"{path}: of several targets each must be numbers, but {name} holds texts, such as "
-                f"{columns[name][0]!s}. Write 1 for on and 0 for off."
+                f"{path}: of several targets each must be numbers, but {name} holds texts, "
+                f"{_texts(columns[name])}. Write 1 for on and 0 for off."
             )
     y = np.stack([columns[name] for name in chosen], 1)
     return checked(str(path), x, y, features=features, task=task, names=chosen)
+
+
+def _texts(column: np.ndarray) -> str:
+    """How many entries of a column are no numbers, and the first of them."""
+    texts = [text for text in column.tolist() if _column([str(text)]).dtype.kind == "U"]
+    texts = texts or column.tolist()  # numbers that are stored as texts
+    return f"{len(texts)} of {len(column)} entries, such as {texts[0]!s}"
 
 
 def _chosen(path: Path, names: list[str], target: str | None) -> list[str]:
@@ -85,7 +100,8 @@ def _csv(path: Path) -> dict[str, np.ndarray]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as CSV: {error}") from error
     if len(rows) < 2:
-        raise ValueError(f"{path} needs a line of names and lines of values, got {len(rows)}.")
+        lines = "one line" if rows else "no lines"
+        raise ValueError(f"{path} needs a line of names and lines of values, got {lines}.")
     names = [name.strip() for name in rows[0]]
     if len(set(names)) < len(names):
         repeated = sorted({name for name in names if names.count(name) > 1})
@@ -124,7 +140,8 @@ def _parquet(path: Path) -> dict[str, np.ndarray]:
             columns[name] = lists(found.column(name))
             continue
         values = found.column(name).to_numpy()
-        columns[name] = values if values.dtype.kind in "fiub" else values.astype(str)
+        texts = values.dtype.kind not in "fiub"
+        columns[name] = np.array(["" if v is None else str(v) for v in values]) if texts else values
     return columns
 
 

@@ -60,14 +60,28 @@ def targets(
             f"{y.shape}."
         )
     names = tuple(names) or tuple(map(str, range(y.shape[1]))) if y.ndim == 2 else ()
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise ValueError(f"{name}: targets must be finite, got NaN or infinity.")
+    _refuse_unknown(name, y)
     found = task or _found(name, y)
     if found == "multilabel":
         return _on_or_off(name, y, names, told=task is not None)
     if found == "regression":
         return _values(name, y, names, told=task is not None)
     return _classes(name, y, names, found, told=task is not None)
+
+
+def _refuse_unknown(name: str, y: np.ndarray) -> None:
+    unknown = np.zeros(y.shape, dtype=bool)
+    if y.dtype.kind == "f":
+        unknown = ~np.isfinite(y)
+    elif y.dtype.kind in "UO":
+        unknown = y == ""
+    if unknown.any():
+        rows = np.flatnonzero(unknown.reshape(len(y), -1).any(1))
+        raise ValueError(
+            f"{name}: every example needs a finite target, got none, NaN or infinity in "
+            f"{len(rows)} of {len(y)} rows, the first at row {rows[0]}, counted from 0. Fill in or "
+            "leave out what is missing."
+        )
 
 
 def sentence(found: Targets) -> str:
@@ -173,9 +187,11 @@ def _classes(
         raise ValueError(f"{name} has {len(kinds)} classes; --task binary needs two.")
     few = [f"{kinds[k]} ({count})" for k, count in Counter(ids.tolist()).items() if count < ENOUGH]
     if few:
+        values = " If the targets are values, pass --task regression."
         raise ValueError(
             f"{name}: every class needs {ENOUGH} examples or more, to have one in each part. Fewer "
-            f"have: {', '.join(few[:5])}. If the targets are values, pass --task regression."
+            f"have: {_listed(few)}. Leave them out, or put them together."
+            f"{values if y.dtype.kind in 'iu' else ''}"
         )
     many = not told and y.dtype.kind in "iu" and len(kinds) > FEW
     note = "If these numbers are values, pass --task regression."

@@ -60,7 +60,7 @@ class Mixup:
             raise ValueError(
                 f"alpha must be positive, got {alpha}. It shapes λ ~ "
                 "Beta(alpha, alpha): 1.0 draws λ uniformly, values near 0 hardly mix. To train "
-                "without mixing, pass strategy=None."
+                "without mixing, pass strategy=None (on the command line erm)."
             )
         object.__setattr__(self, "law", Beta(alpha) if law is None else law)
         object.__setattr__(self, "pairing", pairing)

@@ -1,6 +1,7 @@
 """Learning curves: accuracy and loss after every epoch, on plain and on mixed examples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import altair as alt
 
@@ -19,6 +20,7 @@ from vicinal.report.panels import (
     tooltips,
 )
 
+FEW = 4  # epochs, between which Vega would put ticks
 POINTS = 50  # epochs drawn at most
 MARKED = 5  # markers along a learning curve
 WRITTEN = 20  # epochs in the table at most
@@ -103,6 +105,13 @@ def _curve_rows(runs: Runs, key: str) -> list[Row]:
     return rows
 
 
+def _at_epochs(epochs: Collection[int]) -> dict[str, Any]:
+    """Where ticks stand; of few epochs at each, where Vega would write 1.5 as 2."""
+    if max(epochs) - min(epochs) < FEW:
+        return {"values": sorted(epochs)}
+    return {"tickCount": 4, "tickMinStep": 1}
+
+
 def _curve(rows: Mapping[str, list[Row]], key: str, label: str, look: Sequence[Style]) -> Panel:
     accuracy = key.endswith("accuracy")
     kind = "accuracy" if accuracy else "loss"
@@ -117,7 +126,7 @@ def _curve(rows: Mapping[str, list[Row]], key: str, label: str, look: Sequence[S
     scale = alt.Scale(domain=domain, **kind_of_scale)
     axis = alt.Axis(format=".0%" if accuracy else "~g", tickCount=4)
     y = alt.Y("value:Q", title=None, scale=scale, axis=axis)
-    whole = alt.Axis(tickCount=4, tickMinStep=1, format="d", grid=False)
+    whole = alt.Axis(**_at_epochs({r["epoch"] for r in rows[key]}), format="d", grid=False)
     x = alt.X("epoch:Q", title="epoch", axis=whole)
     tips = tooltips(epoch="epoch", value="mean", low="from", high="to", seeds="seeds")
     drawn = lines(look, x, y, tips)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from vicinal.pictures import picture
@@ -17,6 +18,7 @@ CARRIED = {
     "remainder": "the remainder, which the expansion misses",
 }
 COLUMNS = 6  # of a row of a table that are shown
+EXACT = 1e-9  # of the loss: errors below are those of rounding
 HOLDS, FAILS = 0.05, 0.25  # of what mixing adds: below, an expansion is close; above, far off
 
 
@@ -54,7 +56,7 @@ def table(record: Record) -> Table:
     """Loss, terms and remainders at each strength."""
     plain = record["curve"][0]["expansion"]["loss"]
     title = f"{record['examples']} examples, {record['family']} loss {plain:.4f} without mixing"
-    out = Table(title=title + ", in nats")
+    out = Table(title=title + ", in nats", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("α", "mixup loss", "±", "R1", "R2", "R3", "remainder", "shrunk"):
         out.add_column(heading, justify="right", no_wrap=True)
     for point in record["curve"]:
@@ -72,12 +74,17 @@ def sentences(record: Record) -> tuple[tuple[str, str], ...]:
     more = risk - terms["loss"]
     error = error_of(point["risk"])
     names = {"r1": "R1", "r2": "R2", "r3": "R3"}
+    value = f"{number(risk)} ± {number(1.96 * error)} nats"
+    if error <= EXACT * abs(risk):
+        value = f"{number(risk)} nats, summed exactly"
+    side = "above" if more >= 0 else "below"
+    unsure = ", which is within the error of sampling" if abs(more) <= 1.96 * error else ""
     parts = ", ".join(f"{name} {number(terms[key])}" for key, name in names.items())
     return (
         (
             f"Mixing at α = {point['alpha']:g}",
-            f"the mixup loss is {number(risk)} ± {number(1.96 * error)} nats, "
-            f"{number(abs(more))} {'above' if more >= 0 else 'below'} the loss without mixing.",
+            f"the mixup loss is {value}, {number(abs(more))} {side} the loss without mixing"
+            f"{unsure}.",
         ),
         ("To second order", f"{parts} nats; the remainder is {number(risk - first)}."),
         ("Expansion at the examples", _verdict(more, first - risk, error)),
@@ -87,6 +94,11 @@ def sentences(record: Record) -> tuple[tuple[str, str], ...]:
 
 def _verdict(added: float, off: float, error: float) -> str:
     """How far an expansion is off, beside what mixing adds, and what that means."""
+    if max(abs(off), abs(added)) <= 1.96 * error:
+        return (
+            f"off by {number(off)} nats, within the error of sampling, as is what mixing adds: "
+            "more --pairs would tell."
+        )
     if abs(off) <= 1.96 * error:
         return f"off by {number(off)} nats, within the error of sampling: it holds here."
     share = abs(off) / abs(added) if abs(added) > 1.96 * error else None

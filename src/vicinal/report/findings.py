@@ -8,6 +8,7 @@ from vicinal.report.metrics import Metric
 from vicinal.report.numbers import differences, number
 from vicinal.report.sizes import elsewhere, listed, middle, named_norm
 
+FEW = 5  # seeds, below which intervals are several times wider than they need be
 LISTED = 4  # runs or intervals told one by one
 ATTACKED = ("ensemble", "pgd", "fgsm")  # in the order in which they are believed
 
@@ -57,7 +58,7 @@ def _topics(group: Group) -> list[tuple[str, tuple[Metric | None, ...]]]:
     scores = [group.metric(k) for k in ("accuracy", "labels_right", "average_precision", "rmse")]
     topics: list[tuple[str, tuple[Metric | None, ...]]] = [
         *((metric.label, (metric,)) for metric in scores if metric is not None),
-        ("Coverage of predicted intervals", (group.metric("coverage"),)),
+        ("Distance of coverage from its level", (group.metric("coverage"),)),
         ("NLL", (group.metric("nll_before"), group.metric("nll_after"))),
         ("ECE", (group.metric("ece_before"), group.metric("ece_after"))),
         ("Gap, test minus training loss", (group.metric("gap_loss"),)),
@@ -200,10 +201,12 @@ def _how_to_read(group: Group) -> Sentence:
 
 
 def _coverage(group: Group) -> Sentence:
+    seeds = len(group.seeds)
+    few = " Few seeds make wide intervals: run 5 or more." if seeds < FEW else ""
     return Sentence(
         "What the intervals cover",
-        f"How the result varies over {len(group.seeds)} seeds (data split, initial weights, order "
-        "of batches). Not covered: other data sets, models or lengths of training.",
+        f"How the result varies over {seeds} seeds (data split, initial weights, order of "
+        f"batches). Not covered: other data sets, models or lengths of training.{few}",
     )
 
 

@@ -41,6 +41,9 @@ class Glance:
 def glance(group: Group) -> Glance:
     """The marks of a group; without lines where no interval can be given."""
     metrics = tuple(m for m in main_metrics(group) if m.better != "neither")
+    attacks = {m.threat.attack for m in metrics if m.threat is not None}
+    if attacks - {"fgsm"}:  # the weakest attack says nothing beside a stronger one
+        metrics = tuple(m for m in metrics if m.threat is None or m.threat.attack != "fgsm")
     if not group.intervals:
         return Glance(metrics, ())
     return Glance(

@@ -118,9 +118,10 @@ def write(
     records, unreadable = store.load(Path(runs))
     records = [r for r in records if r["configuration"].get("measured_on", "test") == "test"]
     if not records:
+        why = f" Of {len(unreadable)} files the first is {unreadable[0]}." if unreadable else ""
         raise ValueError(
-            f"{runs} has no run that can be read ({len(unreadable)} unreadable files). It should "
-            "hold the *.json files that `vicinal compare` writes into its runs folder."
+            f"{runs} has no run that can be read. It should hold the *.json files that `vicinal "
+            f"compare` writes into its runs folder.{why}"
         )
     made: str | bytes
     if ending in EXPORTS:

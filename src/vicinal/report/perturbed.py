@@ -30,6 +30,9 @@ def robustness(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None
     rows = {kind: _robust_rows(runs, kind) for kind in sorted(kinds, key=_norm_first)}
     if not rows:
         return None
+    furthest: dict[str, float] = {}  # of each norm, so that its panels share their axis
+    for kind, found in rows.items():
+        furthest[kind[1]] = max(furthest.get(kind[1], 0.0), *(row["eps"] for row in found), 0.0)
     written = [
         (attack_name(kind[0], kind[2]), NORMS.get(kind[1], kind[1]), r["method"], f"{r['eps']:g}",
          level(r["value"], "percent"), between(r, "percent"))
@@ -44,7 +47,7 @@ def robustness(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None
             "inputs. Bands are 95% intervals over seeds; for one seed, over examples.",
             _caution(rows),
         ),
-        tuple(_robust(kind, found, look) for kind, found in rows.items()),
+        tuple(_robust(kind, found, look, furthest[kind[1]]) for kind, found in rows.items()),
         Table(
             ("Attack", "Norm", "Method", "ε", "Accuracy %", "95% interval"),
             tuple(written),
@@ -104,13 +107,13 @@ def _robust_rows(runs: Runs, kind: Kind) -> list[Row]:
     return rows
 
 
-def _robust(kind: Kind, rows: Sequence[Row], look: Sequence[Style]) -> Panel:
+def _robust(kind: Kind, rows: Sequence[Row], look: Sequence[Style], furthest: float) -> Panel:
     attack, norm, steps = kind
-    scale = alt.Scale(domain=[0, 1])
+    scale, sizes = alt.Scale(domain=[0, 1]), alt.Scale(domain=[0, furthest])
     y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format=".0%", tickCount=4))
-    x = alt.X("eps:Q", title="ε", axis=alt.Axis(tickCount=4, grid=False))
+    x = alt.X("eps:Q", title="ε", scale=sizes, axis=alt.Axis(tickCount=4, grid=False))
     tips = tooltips(eps="ε", value="accuracy", low="from", high="to", seeds="seeds")
     title = f"{attack_name(attack, steps)}, {NORMS.get(norm, norm)}"
     whole = lines(look, x, y, tips)
     whole.layer.append(read_off("eps"))
-    return Panel(title, "Accuracy by size of perturbation.", rows, whole)
+    return Panel(title[:1].upper() + title[1:], "Accuracy by size of perturbation.", rows, whole)

@@ -102,9 +102,9 @@ def _curve(record: Record) -> Figure:
             "shrunk towards the mean, inputs and labels alike.",
             "Where an expansion keeps close to the mixup loss, its terms explain what mixing does "
             "to this model; where it does not, they do not. How far it is off is told in % of what "
-            "mixing adds to the loss.",
+            "mixing adds to the loss, where that is more than the error of sampling.",
         ),
-        panels,
+        panels if any(row["method"] != LINES[0] for row in gaps) else panels[:1],
         _numbers(curve),
         columns=2,
     )

@@ -54,8 +54,9 @@ def table(runs: Runs, *, wide: bool) -> Table:
     out.add_column("method", overflow="fold", ratio=1)
     for title in _titles(runs, robust, wide):
         out.add_column(title, justify="right", no_wrap=True)
+    broken = not wide or runs.metric("average_precision") is not None  # one column more
     for method in runs.methods:
-        name = method if wide else method.replace("(", "\n(", 1)
+        name = method.replace("(", "\n(", 1) if broken else method
         out.add_row(Text(name), *(Text(cell) for cell in _cells(runs, method, robust, wide)))
     return out
 

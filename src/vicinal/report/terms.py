@@ -34,6 +34,12 @@ TERMS = (
 )
 
 
+VALUES = (
+    "Losses of values leave out half the square of the target, which no model can change, so the "
+    "standard loss and the mixup loss may be negative; the terms are not touched by it."
+)
+
+
 def decomposition(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     """Standard loss, R1, R2, R3 and remainder beside the mixup loss, before and after training."""
     rows = {when: _term_rows(runs, when) for when in ("initial", "final")}
@@ -62,6 +68,7 @@ def decomposition(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | N
             f"large, the terms explain little. One law for all methods, λ ~ {', '.join(laws)}, so "
             "that they compare. Error bars: 95% intervals over seeds; for one seed, of the "
             "sampling within the run.",
+            *((VALUES,) if group.metric("rmse") else ()),
         ),
         panels,
         Table(("When", "Method", "Term", "Mean", "95% interval"), tuple(written), 3),
