@@ -12,7 +12,8 @@ import vicinal
 ROOT = Path(vicinal.__file__).parent
 LAYERS = [  # a module may import only from lines above its own; a package counts as one module
     {"quadrature"},
-    {"randomness", "statistics", "store", "locks", "laws", "losses", "passes", "pictures"},
+    {"randomness", "statistics", "store", "locks", "laws", "losses", "passes", "pictures"}
+    | {"devices"},
     {"forward", "checkpoints", "members"},
     {"processes"},
     {"mixing", "derivatives"},

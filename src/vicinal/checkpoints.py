@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vicinal.store import set_aside, write_bytes
 
@@ -17,12 +18,14 @@ FORMAT = 1
 def save(path: Path, content: Mapping[str, Any]) -> None:
     """Replace a checkpoint; one that cannot be written is told, and the one before stays.
 
+    Tensors are written as those of the CPU, so that any machine can read them.
+
     Warns:
         UserWarning: if the file cannot be written, as on a full disk. Training need not end
             for that.
     """
     buffer = BytesIO()
-    torch.save({"format": FORMAT, **content}, buffer)
+    torch.save({"format": FORMAT, **_on_cpu(content)}, buffer)
     try:
         write_bytes(path, buffer.getvalue())
     except OSError as error:
@@ -31,6 +34,16 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
             "training goes on, but would be repeated from the one before if it were stopped.",
             stacklevel=2,
         )
+
+
+def _on_cpu(content: Any) -> Any:
+    if isinstance(content, Tensor):
+        return content.cpu()
+    if isinstance(content, Mapping):
+        return {key: _on_cpu(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return type(content)(_on_cpu(value) for value in content)
+    return content
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -45,7 +58,7 @@ def load(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     try:
-        found: dict[str, Any] = torch.load(content, weights_only=True)
+        found: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch raise anything
         refuse(path, type(error).__name__)
         return None

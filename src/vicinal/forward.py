@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from vicinal.devices import forked
 from vicinal.losses import Family
 from vicinal.passes import Passes
 
@@ -92,11 +93,9 @@ def unchanged(model: Model, *, inputs: bool = False) -> Iterator[Passes]:
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [module.training for module in modules]
     buffers = [(b, b.clone()) for module in modules for b in module.buffers(recurse=False)]
-    devices = {b.device for module in modules for b in module.parameters(recurse=False)}
-    cuda = [device for device in devices if device.type == "cuda"]
     refuse_batch_statistics(modules, eval_mode=True)
     numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=cuda):
+    with forked():
         try:
             for module in modules:
                 module.training = False

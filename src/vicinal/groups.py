@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vicinal.data import Split, load
+from vicinal.devices import forked
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import AnyDraw, Draw, Strategy
 from vicinal.model_files import build_model
@@ -144,7 +145,7 @@ def _step(
     models = [build_model(run.model, split, run.seed + k).double().train() for k in members]
     state = stacked(models)
     own = slice(members.start, members.stop)
-    with torch.random.fork_rng():
+    with forked():
         losses = objectives(models[0], state, xs[own], ys[own], draws[own], split.family)
         losses.sum().backward()  # type: ignore[no-untyped-call]
     values = [v if v.grad is None else v.grad for v in state.values()]

@@ -96,7 +96,8 @@ def measure(
     Args:
         model: the trained model.
         start: what `explain` gave for its initial weights.
-        split: the data; everything but the explanation is measured on its test part.
+        split: the data, where the model is; everything but the explanation is measured on its
+            test part.
         seed: of the run, from which pairs and attacks are drawn.
         last: the row of the last epoch.
         attacks: how strong they are.
@@ -104,7 +105,8 @@ def measure(
         where: this process, among those that share the measuring by examples.
     """
     with torch.no_grad(), unchanged(model) as f:
-        validation, test = f(split.validation.x), f(split.test.x)
+        validation, test = f(split.validation.x).cpu(), f(split.test.x).cpu()
+    here = split.on("cpu")  # where outputs are looked at
     gap = {"loss": last["test_loss"] - last["train_loss"]}
     measured: dict[str, Any] = {
         "loss": {part: last[f"{part}_loss"] for part in ("train", "test")},
@@ -115,11 +117,11 @@ def measure(
     if bound is not None:  # for linear models with one output
         measured["bound"] = bound
     if split.task == "multilabel":
-        measured |= _of_labels(validation, test, split, last, gap)
+        measured |= _of_labels(validation, test, here, last, gap)
     elif split.family.classifies:
-        measured |= _of_classes(validation, test, split, last, gap)
+        measured |= _of_classes(validation, test, here, last, gap)
     else:
-        measured |= _of_values(validation, test, split)
+        measured |= _of_values(validation, test, here)
     measured["explanation"] = {
         "law": f"Beta({LAW.alpha:g}, {LAW.beta:g})",
         "initial": start,

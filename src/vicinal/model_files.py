@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vicinal.data import Split
 from vicinal.data.objects import imported
+from vicinal.devices import forked
 from vicinal.forward import unchanged
 from vicinal.libraries import EXTRAS, library_model
 from vicinal.losses import bernoulli
@@ -24,6 +25,8 @@ from vicinal.randomness import generator
 
 def load_model(name: str, split: Split, architecture: str | None) -> nn.Module:
     """A model named ``module:attribute``, or a file of weights for a reference model.
+
+    It is moved to where the data are.
 
     An attribute is a torch module, or something that returns one when it is called without
     arguments; importing it runs the code of its module. A file is safetensors or what torch.save
@@ -37,8 +40,9 @@ def load_model(name: str, split: Split, architecture: str | None) -> nn.Module:
     Raises:
         ValueError: if there is no such model, it is of another kind, or weights do not fit.
     """
+    device = split.train.x.device
     if architecture is None:
-        return _named(name)
+        return _named(name).to(device)
     if not Path(name).is_file():
         raise ValueError(
             f"there is no file of weights {name}. To name a model in Python code, write "
@@ -54,7 +58,7 @@ def load_model(name: str, split: Split, architecture: str | None) -> nn.Module:
             f"the weights in {name} do not fit the model {architecture} for inputs of shape "
             f"{tuple(split.train.x.shape[1:])} and {split.classes} classes: {error}"
         ) from error
-    return model
+    return model.to(device)
 
 
 def _named(name: str) -> nn.Module:
@@ -73,7 +77,9 @@ def _named(name: str) -> nn.Module:
 
 
 def build_model(name: str, split: Split, seed: int) -> nn.Module:
-    """A new model for a data set, with the initial weights of a seed.
+    """A new model for a data set, with the initial weights of a seed, where the data are.
+
+    Weights are drawn on the CPU, so they are the same on every device.
 
     Args:
         name: a key of MODELS, or ``timm:NAME``, ``torchvision:NAME`` or ``hf:NAME``, which are
@@ -88,17 +94,18 @@ def build_model(name: str, split: Split, seed: int) -> nn.Module:
         ValueError: if there is no such model, making it fails, it cannot take the data, or its
             outputs are not as many as the classes (one for values).
     """
-    shape, outputs = tuple(split.train.x.shape[1:]), split.outputs
+    shape, outputs, device = tuple(split.train.x.shape[1:]), split.outputs, split.train.x.device
     source, _, rest = name.partition(":")
     library = source in EXTRAS and rest
     if len(shape) != 3 and (name == "cnn" or library):
         raise ValueError(f"the model {name} needs images, these data are a table. Pass mlp.")
-    with torch.random.fork_rng():
+    with forked():
         # first, because importing someone's code may draw numbers
         foreign = None if name in MODELS or library else _foreign(name)
         torch.manual_seed(int(generator(seed, "weights").integers(2**62)))
         if name in MODELS:
-            return nn.Sequential(Standardise(split.mean, split.std), MODELS[name](shape, outputs))
+            body = MODELS[name](shape, outputs)
+            return nn.Sequential(Standardise(split.mean, split.std), body).to(device)
         if library:
             own = library_model(source, rest, shape, outputs)
             model: Any = nn.Sequential(Standardise(split.mean, split.std), own)
@@ -108,8 +115,9 @@ def build_model(name: str, split: Split, seed: int) -> nn.Module:
             model = _made(name, foreign, shape, outputs)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{name} must return a torch module, got {type(model).__name__}.")
-    _check_outputs(name, model, split)
-    return model
+    moved = model.to(device)
+    _check_outputs(name, moved, split)
+    return moved
 
 
 def fitting(name: str, split: Split) -> Split:
@@ -148,7 +156,7 @@ def _foreign(name: str) -> Any:
 
 def _renewed(name: str, module: nn.Module) -> nn.Module:
     """A copy of a module with new initial weights; buffers that no layer resets are kept."""
-    model = deepcopy(module)
+    model = deepcopy(module).cpu()
     for place, layer in model.named_modules():
         reset = getattr(layer, "reset_parameters", None)
         if callable(reset):

@@ -48,6 +48,21 @@ def join() -> Place:
     return place()
 
 
+def check_shared(device: torch.device, processes: int) -> None:
+    """Refuse processes that share the work on GPUs: that is tried on CPUs alone.
+
+    Raises:
+        ValueError: for several processes on another device.
+    """
+    if device.type != "cpu" and processes > 1:
+        raise ValueError(
+            f"{processes} processes share work on the CPU only, not on {device}. Leave out "
+            f"processes; to use several GPUs, give the same command several times in one folder, "
+            f"with --device {device.type}:0, --device {device.type}:1 and so on: commands that do "
+            "runs share them."
+        )
+
+
 def leave() -> None:
     """Part from the other processes."""
     if place().processes > 1:

@@ -75,14 +75,16 @@ def resume(
     Args:
         path: of the checkpoint; of several processes the first one reads it.
         names: of the runs that are trained together.
-        state: parameters and buffers, which are changed.
+        state: parameters and buffers, which are changed, on any device.
         optimiser: of the parameters, which is changed.
 
     Warns:
         UserWarning: if it cannot be used.
     """
     found = agreed(checkpoints.load(path) if place().rank == 0 else None)
-    start = Position(0, 0, torch.zeros(len(names), dtype=torch.float64), [])
+    device = next(iter(state.values())).device
+    totals = torch.zeros(len(names), dtype=torch.float64, device=device)
+    start = Position(0, 0, totals, [])
     start.trained = [Trained([]) for _ in names]
     if found is None:
         return start
@@ -90,7 +92,7 @@ def resume(
         if found["members"] != list(names):
             raise ValueError
         trained = [Trained(**each) for each in found["trained"]]
-        at = Position(found["epoch"], found["step"], found["totals"], trained)
+        at = Position(found["epoch"], found["step"], found["totals"].to(device), trained)
         saved = [found["state"][name] for name in state]
         if any(a.shape != b.shape for a, b in zip(saved, state.values(), strict=True)):
             raise ValueError

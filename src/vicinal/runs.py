@@ -16,6 +16,7 @@ import torch
 from vicinal import store
 from vicinal.attacked import Strength
 from vicinal.data import Split, Task, load
+from vicinal.devices import checked, honest, one_thread, told
 from vicinal.measurement import MEASURES, evaluation, explain, measure, validated
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
@@ -69,6 +70,7 @@ class _Job:
     group: tuple[Configuration, ...]
     strategies: Strategies
     folder: Path
+    device: str
     wanted: frozenset[str]
 
 
@@ -77,6 +79,7 @@ def records(
     strategies: Strategies,
     folder: Path,
     *,
+    device: str = "cpu",
     advance: Advance,
     say: Say,
 ) -> list[store.Record]:
@@ -89,6 +92,7 @@ def records(
         group: what to run; one of `groups`.
         strategies: by the name of the method.
         folder: where records and checkpoints are.
+        device: what computes, of the kind that is configured.
         advance: told how many units of progress were done; a run has epochs + MEASURES of its
             attacks.
         say: told what the user should know, a sentence at a time.
@@ -98,7 +102,7 @@ def records(
     advance(sum(run.epochs + MEASURES[run.attacks] for run in group if run.name not in missing))
     if missing:
         methods = {run.method: strategies[run.method] for run in group}
-        job = agreed(_Job(tuple(group), methods, folder, missing))
+        job = agreed(_Job(tuple(group), methods, folder, device, missing))
         for record in _fresh(job, advance, say):
             store.save(folder, record)
             found[record["name"]] = record
@@ -129,34 +133,20 @@ def _checkpoint(group: Sequence[Configuration], folder: Path) -> Path:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Make numbers independent of the number of cores, which changes the order of sums.
-
-    Small models gain little from more threads, and lose a lot where the cores are busy: with two
-    threads a run took 12 times as long.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextmanager
 def _told(say: Say, who: str) -> Iterator[None]:
     """Say what was warned of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
-    for warning in caught:
-        say(f"{who}: {warning.message}")
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        say(f"{who}: {message}")
 
 
 def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Record]:
     """Train a group, and measure those of it that are wanted; all processes do this together."""
     first, wanted = job.group[0], len(job.wanted)
-    splits = {run.seed: _split(run) for run in job.group}
+    device = checked(job.device)
+    splits = {run.seed: _split(run).on(device) for run in job.group}
     members = [_member(run, job.strategies[run.method], splits[run.seed]) for run in job.group]
     left = first.epochs
 
@@ -165,7 +155,7 @@ def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Record]:
         left -= 1
         advance(wanted)
 
-    with _one_thread():
+    with one_thread(), honest(device):
         started = time.perf_counter()
         with _told(say, f"{first.method}, seed {first.seed}" + ", …" * (len(members) > 1)):
             trained = train(
@@ -236,7 +226,7 @@ def _record(ended: _Ended, where: Place) -> tuple[store.Record, list[str]]:
         "format": store.FORMAT,
         "name": run.name,
         "configuration": asdict(run),
-        "environment": _environment() | {"trained_together": ended.together},
+        "environment": _environment(split.train.x.device) | {"trained_together": ended.together},
         "data": {
             "examples": {p: len(getattr(split, p)) for p in ("train", "validation", "test")},
             "task": split.task,
@@ -267,19 +257,19 @@ def _measured(ended: _Ended, where: Place) -> dict[str, Any]:
     if run.measured_on == "validation":
         return validated(last)
     # the same for all methods of a seed, and runs of a seed follow one another
-    start = _explain_start(replace(run, method=""))
+    start = _explain_start(replace(run, method=""), ended.split.train.x.device)
     scratch = ended.folder / run.name
     return measure(ended.model, start, ended.split, run.seed, last, run.attacks, scratch, where)
 
 
 @lru_cache(maxsize=1)
-def _explain_start(run: Configuration) -> dict[str, Any]:
-    split = _split(run)
+def _explain_start(run: Configuration, device: torch.device) -> dict[str, Any]:
+    split = _split(run).on(device)
     model = starting_model(run.model, split, run.seed, run.weights, run.weights_digest)
     return explain(model, split.train, split.family, run.seed)
 
 
-def _environment() -> dict[str, Any]:
+def _environment(device: torch.device) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -287,5 +277,5 @@ def _environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
         "processes": place().processes,
-        "device": "cpu",
+        "device": told(device),
     }

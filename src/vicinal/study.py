@@ -14,6 +14,7 @@ from vicinal import store
 from vicinal.attacked import Strength
 from vicinal.attacks.adversarial import bounded
 from vicinal.data import Split, Task, load, read
+from vicinal.devices import checked, forked
 from vicinal.executors import check
 from vicinal.executors.launch import failed, launch
 from vicinal.forward import logits_of
@@ -23,7 +24,7 @@ from vicinal.mixing.draw import Strategy
 from vicinal.mixing.labels import vicinal_losses
 from vicinal.model_files import build_model, fitting
 from vicinal.pretrained import fill, weights_from
-from vicinal.processes import place
+from vicinal.processes import check_shared, place
 from vicinal.randomness import generator
 from vicinal.runs import Configuration
 from vicinal.training import Precision
@@ -42,6 +43,7 @@ class Plan:
         strategies: by the name of the method.
         folder: where records are stored.
         notes: what the user should know beforehand, in sentences.
+        device: what computes.
     """
 
     runs: tuple[Configuration, ...]
@@ -49,6 +51,7 @@ class Plan:
     strategies: Mapping[str, Strategy | During | None]
     folder: Path
     notes: tuple[str, ...] = ()
+    device: str = "cpu"
 
 
 def plan(
@@ -70,6 +73,7 @@ def plan(
     attacks: Strength = "fast",
     parts: int = 1,
     precision: Precision = "float32",
+    device: str = "cpu",
     together: int = TOGETHER,
     measured_on: Literal["test", "validation"] = "test",
     processes: int | None = None,
@@ -80,8 +84,8 @@ def plan(
     by default those that are running.
 
     Raises:
-        ValueError: for numbers out of range, data that cannot be had, or a model or method that
-            does not fit them.
+        ValueError: for numbers out of range, a device or data that cannot be had, or a model or
+            method that does not fit them.
         OSError: if the folder cannot be written.
     """
     _check_numbers(seeds, epochs, batch_size, learning_rate, weight_decay, explain_every)
@@ -89,6 +93,7 @@ def plan(
         raise ValueError(f"together must be at least 1, got {together}: 1 trains run by run.")
     if not strategies:
         raise ValueError("methods must name at least one method, such as erm.")
+    check_shared(chosen := checked(device), processes or place().processes)
     split = load(data, 0, train_size, target=target, task=task)
     model = model or ("mlp" if split.bounds is None else "cnn")
     if fitting(model, split).task != split.task:
@@ -97,7 +102,7 @@ def plan(
     strategies = {method: bounded(kind, split.bounds) for method, kind in strategies.items()}
     rows = min(batch_size, len(split.train))
     _check_parts(parts, rows, processes or place().processes, mixes=any(strategies.values()))
-    _check_smallest(model, split, batch_size, parts)
+    _check_smallest(model, split, batch_size, parts, chosen)
     first = build_model(model, split, 0)
     start = None if weights is None else weights_from(weights)
     notes = [] if start is None else [fill(first, start, split.outputs)]
@@ -123,7 +128,7 @@ def plan(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             precision=precision,
-            device="cpu",
+            device=chosen.type,
             explain_every=explain_every,
             attacks=attacks,
             measured_on=measured_on,
@@ -134,7 +139,12 @@ def plan(
     )
     notes = [read(data, target, task).told, *notes]
     return Plan(
-        runs, groups(runs, strategies, together, notes.append), strategies, folder, tuple(notes)
+        runs,
+        groups(runs, strategies, together, notes.append),
+        strategies,
+        folder,
+        tuple(notes),
+        str(chosen),
     )
 
 
@@ -176,20 +186,26 @@ def _check_parts(parts: int, rows: int, processes: int, *, mixes: bool) -> None:
         )
 
 
-def _check_smallest(name: str, split: Split, batch_size: int, parts: int) -> None:
-    """Let the model train on the smallest part of a batch: BatchNorm needs two examples."""
+def _check_smallest(
+    name: str, split: Split, batch_size: int, parts: int, device: torch.device
+) -> None:
+    """Let the model take the smallest part of a batch, where it will be trained.
+
+    BatchNorm needs two examples, and someone's model may make tensors on another device.
+    """
     last = len(split.train) % batch_size or batch_size
     sizes = {len(rows) for n in {last, batch_size} for rows in np.array_split(range(n), parts)}
     rows = min(sizes - {0})
-    model = build_model(name, split, 0).train()
+    model = build_model(name, split, 0).to(device).train()
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError(f"the model {name} has no parameters to train.")
     try:
-        with torch.random.fork_rng():
-            outputs = logits_of(model, split.train.x[:rows])
+        with forked():
+            outputs = logits_of(model, split.train.x[:rows].to(device))
     except Exception as error:  # someone's model may raise anything
         raise ValueError(
-            f"the model {name} cannot train on a batch of {rows}, the smallest part of one: "
+            f"the model {name} cannot train on a batch of {rows}, the smallest part of one"
+            f"{'' if device.type == 'cpu' else f', on {device}'}: "
             f"{type(error).__name__}: {error}. Choose another batch_size (the last batch of an "
             f"epoch has {last} of {len(split.train)} examples)."
         ) from error
@@ -213,7 +229,7 @@ def _check_methods(
         mixing = strategy.strategy if isinstance(strategy, During) else strategy
         try:
             draw = None if mixing is None else mixing(x, y, generator(0, "trial"))
-            with torch.random.fork_rng():
+            with forked():
                 vicinal_losses(model.train(), x, y, draw, split.family)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{method} cannot train on {data}: {error}") from error
@@ -267,6 +283,7 @@ def execute(
         plan.groups,
         plan.strategies,
         plan.folder,
+        device=plan.device,
         executor=executor,
         jobs=jobs,
         advance=advance,

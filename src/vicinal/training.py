@@ -13,6 +13,7 @@ from accelerate.utils import convert_to_fp32
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from vicinal.devices import forked
 from vicinal.losses import Family
 from vicinal.mixing.choice import During, strategy_at
 from vicinal.mixing.draw import Strategy
@@ -60,7 +61,7 @@ class Member:
         model: trained in place.
         strategy: how batches are mixed; None trains without mixing. Of a schedule, time is the
             fraction of the epochs done.
-        x: training inputs.
+        x: training inputs, where the model is.
         y: their targets.
         seed: of batch order and draws.
         evaluate: called with the epoch, from 1, after it; what it returns joins its row.
@@ -119,7 +120,7 @@ def train(
         progress()
     steps = math.ceil(len(members[0].x) / schedule.batch_size)
     saved = time.monotonic()  # which no change of the clock touches
-    with torch.random.fork_rng(), _passes_in(schedule.precision, members[0].model):
+    with forked(), _passes_in(schedule.precision, members[0].model):
         while at.epoch < schedule.epochs and any(t.failed is None for t in at.trained):
             orders = [_order(member, at.epoch) for member in members]
             for member in members:
@@ -153,7 +154,7 @@ def _gradients(
 ) -> Float[Tensor, " members"]:
     """Give the parameters their gradients over one batch; returns the mean loss of each member."""
     where = place()
-    total = torch.zeros(len(members), dtype=torch.float64)
+    total = torch.zeros_like(at.totals)
     buffers = _Buffers(state) if schedule.parts > 1 else None
     for part in range(where.rank, schedule.parts, where.processes):
         own = [chosen.tensor_split(schedule.parts)[part] for chosen in rows]
@@ -206,7 +207,7 @@ def _seed(seed: int, device: torch.device) -> None:
     """Seed what a model draws from; `torch.manual_seed` would also note this for absent devices."""
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
-        torch.get_device_module(device).manual_seed(seed)
+        torch.get_device_module(device).manual_seed_all(seed)  # not only the current one
 
 
 class _Buffers:
@@ -250,7 +251,7 @@ def _end_epoch(members: Sequence[Member], at: Position) -> None:
 
 def _order(member: Member, epoch: int) -> Int[Tensor, " n"]:
     order = generator(member.seed, "order", epoch).permutation(len(member.x))
-    return torch.from_numpy(order)
+    return torch.from_numpy(order).to(member.x.device)
 
 
 def _rate(step: int, steps: int) -> float:

@@ -64,6 +64,7 @@ class Case:
         weights = [v for m in models for v in m.state_dict().values() if isinstance(v, Tensor)]
         told = [vicinal.__version__, self.family.name, self.tolerance, dict(self.sizes)]
         told += [self.bounds is None, self.unit is None, self.examples, self.seed]
+        told += [self.x.device.type]
         described = repr((type(self.model).__name__, told, [digest(t) for t in tensors + weights]))
         return sha256(described.encode()).hexdigest()[:16]
 

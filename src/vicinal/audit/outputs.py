@@ -34,7 +34,8 @@ def predictions(case: Case) -> dict[str, Any]:
 def calibrated(case: Case) -> dict[str, Any]:
     """ECE and NLL as trained and mended on held-out data, with intervals over examples."""
     with opened(case.model) as f:
-        held, logits = f(case.held[0]), f(case.x)
+        held, logits = f(case.held[0]).cpu(), f(case.x).cpu()  # thousands of small sums follow
+    held_y, y = case.held[1].cpu(), case.y.cpu()
     one = case.family in (bernoulli, bernoullis)
 
     def entries(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,8 +45,8 @@ def calibrated(case: Case) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a map at its limit shows in its numbers
         found = recalibrate(
-            entries(held, case.held[1]),
-            entries(logits, case.y),
+            entries(held, held_y),
+            entries(logits, y),
             scaling="platt" if one else "temperature",
         )
     pair = logits.double(), found.scaling(logits.double())
@@ -55,7 +56,7 @@ def calibrated(case: Case) -> dict[str, Any]:
         record[f"{key}_intervals"] = _intervals(  # examples are resampled, with all their labels
             lambda z, y, measured=measured: measured(*entries(z, y)),  # type: ignore[misc]
             *pair,
-            case.y,
+            y,
             (case.seed, "resamples", key),
         )
     return record

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from vicinal.cli.errors import INTERRUPTED, leads, refuse
 from vicinal.cli.explain import _family, _in_precision_of, _opened
-from vicinal.cli.processes import check_processes, in_processes
+from vicinal.cli.processes import check_device, check_processes, in_processes
 from vicinal.cli.tasks import Families, Tasks, check_counts, told_task
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def audit(
     seconds: float | None = None,
     passes: float | None = None,
     seed: int = 0,
+    device: str = "cpu",
     processes: int = 1,
     out: Path = Path("audit"),
 ) -> int:
@@ -72,20 +73,23 @@ def audit(
         seconds: Budget of the worst case in each norm. The same command with more goes on.
         passes: The same, in forward and backward passes for each example.
         seed: Of the split, starts, patches and resamples.
+        device: What computes, as in compare.
         processes: Processes on this machine to which the examples are dealt, in batches; the
             numbers are the same with any number of them. Under torchrun leave it at 1.
         out: Folder for the results.
     """
     given = dict(locals())
+    from vicinal.devices import honest, told
+
     say = Console(stderr=True, emoji=False, quiet=not leads())
     try:
+        where = check_device(device, processes)
         found = told_task(task, family)
         _check(norms, eps, tolerance, examples, seconds, passes)
-        split, loaded = _opened(model, data, target, architecture, seed, standardise, found)
+        named = data, target, architecture, seed, standardise, found, where
+        split, loaded = _opened(model, *named)
         check_counts(data, split, family)
-        other = None
-        if twin is not None:
-            other = _opened(twin, data, target, architecture, seed, standardise, found)[1]
+        other = None if twin is None else _opened(twin, *named)[1]
         whole = standardise or architecture is not None
         case = _case(loaded, split, part, family, whole, norms, eps, tolerance, say) | {
             "twin": other, "examples": examples, "full": attacks == "full",
@@ -94,7 +98,8 @@ def audit(
         _check_batches(processes, attacks, min(examples, len(case["x"])))
         if processes > 1:
             return in_processes(processes, audit, given | {"processes": 1})
-        record = _audited(case, out, say)
+        with honest(where):
+            record = _audited(case, out, say)
     except KeyboardInterrupt:
         say.print("Stopped. The same command goes on from here.")
         return INTERRUPTED
@@ -107,6 +112,7 @@ def audit(
         "sizes": dict(case["sizes"]),
         "tolerance": case["tolerance"],
         "twin": twin,
+        "device": told(where),
     }
     if leads():
         _write(record, out)

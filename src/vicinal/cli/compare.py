@@ -11,13 +11,13 @@ from rich.markup import escape
 
 from vicinal.cli.errors import FAILED_RUN, refuse
 from vicinal.cli.methods import parse_methods
-from vicinal.cli.processes import in_processes, shared
+from vicinal.cli.processes import check_device, in_processes, shared
 from vicinal.cli.progress import starting, working
 
 Tracker = Literal["mlflow", "tensorboard", "wandb"]
 PLANNED = (
     "data", "target", "task", "model", "weights", "seeds", "epochs", "train_size", "batch_size",
-    "learning_rate", "weight_decay", "explain_every", "attacks", "together", "precision",
+    "learning_rate", "weight_decay", "explain_every", "attacks", "together", "precision", "device",
 )  # fmt: skip
 """Options that `study.plan` takes as they are."""
 
@@ -46,6 +46,7 @@ def compare(
     processes: int = 1,
     parts: int | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
+    device: str = "cpu",
     jobs: int | None = None,
     executor: str = "loky",
     track: Annotated[tuple[Tracker, ...], Parameter(consume_multiple=True)] = (),
@@ -91,6 +92,8 @@ def compare(
             examples are mixed; by default one for each process. More parts than processes add up
             gradients. The numbers depend on the parts, not on the processes.
         precision: Of the passes in training: float32, or bfloat16 where that is faster.
+        device: What computes: cpu, cuda (a GPU of NVIDIA or AMD), or cuda:1 for a certain one.
+            Draws are the same on all of them.
         jobs: Runs, or stacks of runs, that are done at once, each in a process with one thread; by
             default one, or what the cluster takes.
         executor: loky (processes on this machine), dask:tcp://HOST:8786, ray (the cluster that this
@@ -107,6 +110,10 @@ def compare(
         from vicinal.processes import join
         from vicinal.runs import dismiss, follow
         from vicinal.trackers import installed, tell
+    try:
+        check_device(device, processes)  # before it is waited for others
+    except ValueError as error:
+        refuse(error)
     place = join()
     if place.rank > 0:
         follow()

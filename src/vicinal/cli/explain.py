@@ -11,10 +11,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vicinal.cli.errors import INTERRUPTED, known, leads, refuse
-from vicinal.cli.processes import check_processes, in_processes
+from vicinal.cli.processes import check_device, check_processes, in_processes
 from vicinal.cli.tasks import Families, Tasks, check_counts, told_task
 
 if TYPE_CHECKING:
+    import torch
+
     from vicinal.data.split import Part, Split
     from vicinal.data.targets import Task
     from vicinal.report.explained import Examples
@@ -43,6 +45,7 @@ def explain(
     exact: bool = False,
     shown: int = 8,
     seed: int = 0,
+    device: str = "cpu",
     processes: int = 1,
     out: Path = Path("explanation"),
 ) -> int:
@@ -67,25 +70,29 @@ def explain(
         exact: Sum all pairs and take all directions; slow beyond a few hundred examples.
         shown: Examples to show for each term.
         seed: Of the split and of the pairs.
+        device: What computes, as in compare.
         processes: Processes on this machine to which passes through the model are dealt; the
             numbers are the same with any number of them. Under torchrun leave it at 1.
         out: Folder for the results.
     """
     given = dict(locals())
+    from vicinal.devices import honest, told
+
     say = Console(stderr=True, emoji=False, quiet=not leads())
     try:
-        split, loaded = _opened(
-            model, data, target, architecture, seed, standardise, told_task(task, family)
-        )
+        where = check_device(device, processes)
+        found = told_task(task, family)
+        split, loaded = _opened(model, data, target, architecture, seed, standardise, found, where)
         check_counts(data, split, family)
         chosen: Part = getattr(split, part)
         check_processes(processes, len(chosen), f"are {len(chosen)} examples")
         if processes > 1:
             return in_processes(processes, explain, given | {"processes": 1})
         out.mkdir(parents=True, exist_ok=True)
-        record = _record(
-            loaded, split, chosen, family, alphas, None if exact else pairs, shown, seed, say
-        )
+        with honest(where):
+            record = _record(
+                loaded, split, chosen, family, alphas, None if exact else pairs, shown, seed, say
+            )
     except KeyboardInterrupt:
         say.print("Stopped.")
         return INTERRUPTED
@@ -94,8 +101,10 @@ def explain(
     if not leads():
         return 0
     units = standardise or architecture is not None
-    record["settings"] = _settings(model, data, target, part, seed, record["family"], units, split)
-    _write(record, _named(record, split, chosen), out)
+    settings = _settings(model, data, target, part, seed, record["family"], units, split)
+    record["settings"] = settings | {"device": told(where)}
+    here = split.on("cpu")
+    _write(record, _named(record, here, getattr(here, part)), out)
     return 0
 
 
@@ -107,8 +116,9 @@ def _opened(
     seed: int,
     whole: bool,
     task: "Task | None",
+    device: "torch.device",
 ) -> "tuple[Split, Any]":
-    """The data and the model, checked against each other as far as can be."""
+    """The data and the model on a device, checked against each other as far as can be."""
     import torch
 
     from vicinal.data import load
@@ -124,7 +134,7 @@ def _opened(
         target=target,
         standardise=whole or architecture is not None,
         task=task,
-    )
+    ).on(device)
     return split, load_model(model, split, architecture)
 
 

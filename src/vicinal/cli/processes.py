@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vicinal.cli.errors import FAILED_RUN, INTERRUPTED
+
+if TYPE_CHECKING:
+    import torch
 
 
 def check_processes(processes: int, most: int, of: str) -> None:
@@ -50,6 +53,20 @@ def shared(processes: int, parts: int | None, executor: str, jobs: int | None) -
             "them."
         )
     return {"processes": count, "parts": count if parts is None else parts}
+
+
+def check_device(name: str, processes: int) -> "torch.device":
+    """The device of a name; refused where it cannot be had, or several processes would share it.
+
+    Raises:
+        ValueError: then.
+    """
+    from vicinal.devices import checked
+    from vicinal.processes import check_shared
+
+    device = checked(name)
+    check_shared(device, sharing(processes))
+    return device
 
 
 def in_processes(processes: int, command: Callable[..., int], given: Mapping[str, Any]) -> int:

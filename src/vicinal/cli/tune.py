@@ -15,7 +15,7 @@ from rich.text import Text
 
 from vicinal.cli.errors import FAILED_RUN, refuse
 from vicinal.cli.methods import parse_methods, searched, with_strength
-from vicinal.cli.processes import in_processes, shared
+from vicinal.cli.processes import check_device, in_processes, shared
 from vicinal.cli.progress import starting, working
 
 if TYPE_CHECKING:  # --help does not wait for torch
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # --help does not wait for torch
 SHOWN = 10  # trials in the table
 PLANNED = (
     "data", "target", "task", "model", "seeds", "epochs", "train_size", "batch_size",
-    "learning_rate", "weight_decay", "precision",
+    "learning_rate", "weight_decay", "precision", "device",
 )  # fmt: skip
 """Options that `study.plan` takes as they are."""
 
@@ -55,6 +55,7 @@ def tune(
     precision: Literal["float32", "bfloat16"] = "float32",
     jobs: int | None = None,
     executor: str = "loky",
+    device: str = "cpu",
     out: Path = Path(),
 ) -> int:
     """Search for a method and its strength on validation data, then test the best once.
@@ -84,6 +85,7 @@ def tune(
         precision: As in compare.
         jobs: As in compare; the seeds of a trial are what can be done at once.
         executor: As in compare.
+        device: As in compare.
         out: Folder for runs/ and tune.json.
     """
     given = dict(locals())
@@ -93,6 +95,10 @@ def tune(
         from vicinal.measurement import MEASURES
         from vicinal.processes import join
         from vicinal.runs import dismiss, follow
+    try:
+        check_device(device, processes)  # before it is waited for others
+    except ValueError as error:
+        refuse(error)
     place = join()
     if place.rank > 0:
         follow()

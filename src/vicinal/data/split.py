@@ -1,6 +1,6 @@
 """Three parts of a data set, the same for the same seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,6 +24,10 @@ class Part:
     x: Float[Tensor, "n *rest"]
     y: Shaped[Tensor, "n *k"]
     rows: Int[Tensor, " n"]
+
+    def on(self, device: torch.device | str) -> "Part":
+        """The same on a device; the part itself if it is there."""
+        return Part(self.x.to(device), self.y.to(device), self.rows.to(device))
 
     def __len__(self) -> int:
         return len(self.y)
@@ -67,6 +71,11 @@ class Split:
         order = rows.argsort()
         x, y = (torch.cat(side)[order] for side in zip(*((p.x, p.y) for p in parts), strict=True))
         return Part(x, y, rows[order])
+
+    def on(self, device: torch.device | str) -> "Split":
+        """The same data on a device."""
+        parts = {name: getattr(self, name).on(device) for name in ("train", "validation", "test")}
+        return replace(self, **parts)
 
     @property
     def outputs(self) -> int:

@@ -30,6 +30,7 @@ class Launch:
     strategies: Strategies
     folder: Path
     say: Callable[[str], None]
+    device: str = "cpu"
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     watch: locks.Watch = field(default_factory=locks.Watch)
     left_out: dict[str, str] = field(default_factory=dict)  # why, by name of the run
@@ -63,7 +64,7 @@ class Launch:
             ours &= locks.free(seen, dead)
             self._tell(seen, dead)
         strategies = {run.method: self.strategies[run.method] for run in group}
-        task = Task(group, strategies, self.folder, self.token, frozenset(dead))
+        task = Task(group, strategies, self.folder, self.token, frozenset(dead), self.device)
         return task if ours else None
 
     def _tell(self, seen: locks.Seen | None, dead: set[locks.Key]) -> None:
@@ -132,6 +133,7 @@ def launch(
     strategies: Strategies,
     folder: Path,
     *,
+    device: str = "cpu",
     executor: str,
     jobs: int | None,
     advance: Callable[[int], None],
@@ -143,7 +145,7 @@ def launch(
         OSError: if the folder or the cluster cannot be used.
         ValueError: if packages of the executor are missing.
     """
-    state = Launch(groups, strategies, folder.resolve(), say)
+    state = Launch(groups, strategies, folder.resolve(), say, device)
     names = [name for group in groups for name in names_of(group)]
     try:
         with connect(executor, jobs) as run, _watched(state, advance):

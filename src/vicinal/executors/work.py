@@ -48,6 +48,7 @@ class Task:
         folder: where records, checkpoints and locks are; shared by all machines.
         launcher: the study that asks.
         dead: owners of locks that do not count any more.
+        device: what computes, where the worker is.
     """
 
     group: tuple[Configuration, ...]
@@ -55,6 +56,7 @@ class Task:
     folder: Path
     launcher: str
     dead: frozenset[locks.Key] = frozenset()
+    device: str = "cpu"
 
     def __call__(self) -> Outcome:
         """Do the runs, and raise nothing: an exception would stop the others."""
@@ -87,7 +89,14 @@ class Task:
             if held is None:
                 return ()
             with ALONE, threadpool_limits(1):
-                records(self.group, self.strategies, self.folder, advance=held.advance, say=say)
+                records(
+                    self.group,
+                    self.strategies,
+                    self.folder,
+                    device=self.device,
+                    advance=held.advance,
+                    say=say,
+                )
         return names
 
 

@@ -178,8 +178,9 @@ def retentive(
     if not 0 < radius < np.inf or not starts >= 1:
         raise ValueError(f"radius must be positive and finite, starts 1 or more, got {radius}, "
                          f"{starts}.")  # fmt: skip
-    _centred(torch.zeros(x.shape[1]), x, family)
-    centred = x.detach().double() - x.detach().double().mean(0)
+    x = x.detach().double().cpu()  # where the search is
+    _centred(x.new_zeros(x.shape[1]), x, family)
+    centred = x - x.mean(0)
 
     def ratio(point: np.ndarray) -> tuple[float, np.ndarray]:
         free = torch.from_numpy(point).requires_grad_()

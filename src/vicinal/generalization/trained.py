@@ -121,4 +121,4 @@ def _affine(
 
 def _with_one(x: Tensor, middle: Tensor) -> Float[Tensor, "n d"]:
     flat = (x - middle).reshape(len(x), -1).double()
-    return torch.cat((flat, torch.ones(len(x), 1, dtype=flat.dtype)), 1)
+    return torch.cat((flat, flat.new_ones(len(x), 1)), 1)

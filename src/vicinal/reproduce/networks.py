@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from vicinal.data import Part
+from vicinal.devices import forked
 from vicinal.losses import Family
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
@@ -61,7 +62,7 @@ def lenet(shape: Shape, outputs: int, *, bias: bool = True) -> nn.Module:
 
 def seeded(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
     """A model with the initial weights of a seed; torch's own random state is as before."""
-    with torch.random.fork_rng():
+    with forked():
         torch.manual_seed(int(generator(seed, "weights").integers(2**62)))
         return make()
 
