@@ -11,7 +11,8 @@ import pytest
 
 from runs import three_seeds
 from vicinal import cli
-from vicinal.cli.methods import parse_methods
+from vicinal.cli.compare import compare
+from vicinal.cli.methods import methods_by_name, parse_methods
 from vicinal.mixing.choice import During
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.mixup import Mixup
@@ -153,6 +154,12 @@ def test_reports_are_written_into_folders_that_are_made(capsys, tmp_path):
     code, _, err = run(capsys, "report", runs, "--out", file / "report.html")
     assert code == 2
     assert f"{file / 'report.html'} cannot be written: " in err.replace("\n", "")
+
+
+def test_help_names_every_method():
+    told = " ".join(compare.__doc__.partition("All names: ")[2].partition("seeds:")[0].split())
+    told = told.removesuffix(".").replace("; and to compare with", "").split(", ")
+    assert sorted(told) == sorted(methods_by_name())
 
 
 def test_methods_have_one_canonical_name():

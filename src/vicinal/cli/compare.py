@@ -65,7 +65,11 @@ def compare(
             runs the code of the module).
         methods: Methods, such as erm, mixup(alpha=0.2), cutmix(alpha=1). The first is what the
             others are compared with, unless erm is among them. Any can be confined to a part of
-            training, as in mixup(alpha=1, stop=0.8, fade=0.2).
+            training, as in mixup(alpha=1, stop=0.8, fade=0.2). All names: erm, mixup,
+            manifoldmixup, cutmix, mixup_or_cutmix, cmixup, kmixup, dirichletmixup, regmixup, remix,
+            mixupe, mit, noisyfeaturemixup, resizemix, saliencymix, puzzlemix, fmix, gridmix,
+            smoothmix, hmix, gmix, expanded; and to compare with, label_smoothing, adversarial,
+            interpolated_adversarial.
         seeds: Number of seeds. Methods of one seed share split, initial weights, batch order.
         epochs: Passes over the training data.
         train_size: Training examples to use; by default half of the data set.
