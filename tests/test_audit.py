@@ -14,6 +14,7 @@ from vicinal.audit import Case, audit, parts
 from vicinal.audit.case import InUnits
 from vicinal.cli import app
 from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians
+from vicinal.models import MODELS
 from vicinal.report import audited
 
 
@@ -286,7 +287,6 @@ BAD = [
     (["--eps", "0.1"], "one size for each norm"),
     (["--norms", "l1"], "no usual size in l1"),
     (["--norms", "linf", "--eps", "-1"], "eps must be positive"),
-    (["--norms", "linf", "--eps", "8"], "eps=8.0 is not in [0, 1], the linf width"),
     (["--norms", "linf", "--eps", "nan"], "eps must be positive"),
     (["--seconds", "0"], "seconds must be positive"),
     (["--passes", "nan"], "passes must be positive"),
@@ -304,6 +304,15 @@ def test_bad_input(options, rule, weights, tmp_path, capsys, unchecked):
     assert run("audit", *weights, *options, "--out", str(tmp_path / "out")) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert rule in said
+
+
+def test_sizes_beyond_the_range_of_images_are_refused(tmp_path, capsys):
+    torch.save(MODELS["linear"]((1, 8, 8), 10).state_dict(), tmp_path / "w.pt")
+    options = ["--architecture", "linear", "--norms", "linf", "--eps", "8"]
+    out = tmp_path / "out"
+    assert run("audit", str(tmp_path / "w.pt"), *options, "--out", str(out)) == 2
+    assert "eps=8.0 is not in [0, 1], the linf width" in " ".join(capsys.readouterr().err.split())
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (1280, "light")])
