@@ -196,7 +196,7 @@ def _case(
     }  # fmt: skip
 
 
-def _usual(norms: tuple[Norms, ...], radii: Any, named: Any) -> dict[str, float]:
+def _usual(norms: tuple[Norms, ...], radii: Any, named: Any) -> dict[Norms, float]:
     unknown = [norm for norm in norms if norm not in radii]
     if unknown:
         raise ValueError(f"there is no usual size in {unknown[0]}: pass --eps, one for each norm.")
