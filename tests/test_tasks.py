@@ -87,7 +87,7 @@ def test_told_otherwise_the_numbers_stay_the_same():
         (VALUES[:, 0], "classification", "classes must be whole numbers or texts"),
         (np.array(["a", "b"] * 80), "regression", "targets must be numbers to be values, got a"),
         (abs(VALUES) * [1, 0, 1], None, "all targets of 1 are 0; there is nothing to learn"),
-        (np.where(LABELS, np.nan, 1.0), None, "targets must be finite"),
+        (np.where(LABELS, np.nan, 1.0), None, "needs a finite target"),
         (np.arange(160), None, "every class needs 4 .* If the targets are values, pass --task reg"),
     ],
 )
