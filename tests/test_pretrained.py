@@ -120,9 +120,10 @@ def test_another_content_of_the_file_is_another_run(tmp_path):
         starting_model("mlp", load("iris", 0), 0, str(file), "of another time")
 
 
-def test_a_missing_file_is_refused(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("command", ["compare", "tune"])
+def test_a_missing_file_is_refused(tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        app(["compare", "iris", "--weights", "none.pt"], exit_on_error=False)
+        app([command, "iris", "--weights", "none.pt"], exit_on_error=False)
     assert stopped.value.code == 2
     assert "there is no file of weights none.pt" in capsys.readouterr().err

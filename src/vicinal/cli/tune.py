@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # --help does not wait for torch
 
 SHOWN = 10  # trials in the table
 PLANNED = (
-    "data", "target", "task", "model", "seeds", "epochs", "train_size", "batch_size",
+    "data", "target", "task", "model", "weights", "seeds", "epochs", "train_size", "batch_size",
     "learning_rate", "weight_decay", "precision", "device",
 )  # fmt: skip
 """Options that `study.plan` takes as they are."""
@@ -46,6 +46,7 @@ def tune(
     target: str | None = None,
     task: Literal["classification", "binary", "multilabel", "regression"] | None = None,
     model: str | None = None,
+    weights: Path | None = None,
     batch_size: int = 64,
     learning_rate: float = 0.01,
     weight_decay: float = 0.01,
@@ -76,6 +77,7 @@ def tune(
         target: As in compare.
         task: As in compare.
         model: As in compare.
+        weights: As in compare.
         batch_size: Examples per step.
         learning_rate: Of AdamW; it rises over the first tenth of the steps, then falls to 0.
         weight_decay: Of AdamW, on all parameters.
