@@ -21,9 +21,10 @@ AGREE = 1e-9  # of what is found together and alone in float64, relative to the 
 PAYS = 5e7
 """Floating-point operations of one pass of a batch, above which training together gains little.
 
-On one core 8 stacked models took 0.3 of the time of one after another at 1e6, 0.4 at 7e6, 0.5 at
-1.5e7, 0.6 at 3e7, 0.7 to 0.85 at 5e7 to 9e7 and 0.9 to 1.2 above 1e8 operations, the worst with
-BatchNorm and pooling (`benchmarks/stacking.py`). Runs one by one can share the cores among them.
+On one core of a quiet machine 8 stacked models took 0.3 of the time of one after another at 1e6,
+0.45 at 7e6, 0.7 at 1.5e7, 0.9 at 3e7 and 0.95 to 1.4 above 5e7 operations; where others kept the
+machine busy, 0.3, 0.4, 0.5, 0.6 and 0.7 to 1.2 (`benchmarks/stacking.py`). Runs one by one can
+share the cores among them.
 """
 
 
