@@ -395,7 +395,7 @@ def test_more_processes_than_batches_are_refused_before_they_start(
 ):
     monkeypatch.setattr("vicinal.processes.launch", None)  # which nothing may call
     for options, message in (
-        (["--processes", "3"], "at most 1, as there are 54 examples to attack, in batches of 64"),
+        (["--processes", "3"], "at most 1, as there are 54 examples to attack, in batches of 128"),
         (["--processes", "0"], "processes must be at least 1, got 0"),
     ):
         with pytest.raises(SystemExit) as caught:

@@ -21,7 +21,7 @@ from vicinal.attacks.progress import State, remember
 from vicinal.processes import Place, spread
 from vicinal.randomness import generator
 
-BATCH = 64  # examples attacked at once, which bounds the memory; what is dealt to processes
+BATCH = 128  # examples attacked at once, which bounds the memory; what is dealt to processes
 STARTS: dict[Norm, int] = {"linf": 1, "l2": 1, "l1": 5}  # as in the standard AutoAttack
 HOLDS, CLEAN, FIRST = -1, 1, 2  # in State.by: not broken, wrong without attack, the first stage
 

@@ -122,7 +122,7 @@ def worst_case(
         resume: file that keeps the state after every batch; an interrupted call that is repeated
             with the same arguments goes on from there.
         progress: told the share that is done and the seconds left.
-        where: this process, among those to which batches of 64 examples are dealt. With
+        where: this process, among those to which batches of 128 examples are dealt. With
             ``vicinal.processes.place()`` all that torch.distributed runs must make the same call;
             each gets the whole, equal to the last bit to what one alone finds. The first one reads
             and writes the file; another number of processes may go on from it.

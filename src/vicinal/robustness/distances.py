@@ -21,7 +21,7 @@ from vicinal.randomness import generator
 from vicinal.robustness.curve import AccuracyCurve, Point
 from vicinal.statistics import proportion
 
-BATCH = 64  # examples searched at once, which bounds the memory; what is dealt to processes
+BATCH = 128  # examples searched at once, which bounds the memory; what is dealt to processes
 
 
 @dataclass(frozen=True)
