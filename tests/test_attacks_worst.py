@@ -219,7 +219,8 @@ def test_progress_rises_to_one():
     assert all(left >= 0 for _, left in told)
 
 
-def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
+def test_a_killed_run_goes_on_to_the_same_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(ensemble, "BATCH", 64)
     model, x, y = trained()
     told = []
     whole = worst_case(

@@ -357,23 +357,23 @@ def test_more_processes_than_can_share_a_batch_are_refused_before_they_start(
         assert not (tmp_path / "new").exists()
 
 
-@pytest.fixture
-def weights(tmp_path):
-    split = load("wine", 0)
+def weights_for(data, folder):
+    split = load(data, 0)
     model = build_model("linear", split, 0)
     optimiser = torch.optim.Adam(model.parameters(), 0.1)
     for _ in range(40):
         optimiser.zero_grad()
         nn.functional.cross_entropy(model(split.train.x), split.train.y).backward()
         optimiser.step()
-    torch.save(model.state_dict(), tmp_path / "weights.pt")
-    return [str(tmp_path / "weights.pt"), "--architecture", "linear", "--data", "wine"]
+    torch.save(model.state_dict(), folder / "weights.pt")
+    return [str(folder / "weights.pt"), "--architecture", "linear", "--data", data]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_an_audit_of_two_processes_is_killed_and_one_goes_on(weights, tmp_path):
-    """89 training examples are two batches; what was done before the kill is taken over."""
-    options = [*weights, "--norms", "linf", "--part", "train"]
+def test_an_audit_of_two_processes_is_killed_and_one_goes_on(tmp_path):
+    """160 examples are two batches; what was done before the kill is taken over."""
+    options = [*weights_for("breast_cancer", tmp_path), "--norms", "linf"]
+    options += ["--part", "train", "--examples", "160"]
     two, one = tmp_path / "two", tmp_path / "one"
     command = [sys.executable, "-m", "vicinal.cli", "audit", *options, "--processes", "2"]
     killed([*command, "--out", str(two)], two, "parts/*.attack")
@@ -390,9 +390,8 @@ def test_an_audit_of_two_processes_is_killed_and_one_goes_on(weights, tmp_path):
     assert records[0] == records[1]
 
 
-def test_more_processes_than_batches_are_refused_before_they_start(
-    weights, monkeypatch, capsys, tmp_path
-):
+def test_more_processes_than_batches_are_refused_before_they_start(monkeypatch, capsys, tmp_path):
+    weights = weights_for("wine", tmp_path)
     monkeypatch.setattr("vicinal.processes.launch", None)  # which nothing may call
     for options, message in (
         (["--processes", "3"], "at most 1, as there are 54 examples to attack, in batches of 128"),

@@ -2,9 +2,6 @@
 
 import copy
 import math
-import platform
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -199,24 +196,3 @@ def test_values_are_trained_together_too(tmp_path):
     assert [row["objective"] for row in together[1].history] == pytest.approx(
         [row["objective"] for row in alone.history], rel=1e-9
     )
-
-
-FAULTS = """
-import resource, torch
-from vicinal.stack import stacked
-
-def step():
-    blocks = [torch.ones(3 * 2**19) for _ in range(4)]  # of 6 MiB
-
-stacked([torch.nn.Linear(1, 1)])
-step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-step(), step(), step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep memory")
-def test_memory_that_a_step_has_freed_is_there_for_the_next():
-    """Otherwise the system clears the 6,144 pages of the blocks anew, three times."""
-    assert int(subprocess.check_output([sys.executable, "-c", FAULTS])) < 10_000
