@@ -1,7 +1,5 @@
 """What the two estimators have in common: their options checked, their models fitted."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,6 +9,7 @@ from jaxtyping import Float
 from sklearn.utils import check_random_state
 from torch import Tensor
 
+from vicinal.devices import one_thread
 from vicinal.estimators.linear import Problem, fit_exact, fit_expanded
 from vicinal.estimators.mass import Mass
 from vicinal.estimators.sampled import Sampling, fit_sampled, outputs
@@ -91,22 +90,8 @@ def fit_into(
             f"the inputs are too {wrong}, at most {largest:.1e} in size: their squares "
             f"{'overflow' if largest > 1 else 'vanish'}. Scale them, as with StandardScaler."
         )
-    with _one_thread():
+    with one_thread():
         _fit_into(estimator, torch.from_numpy(x), labels, weights, mass, family, law, pairing)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Make the answer independent of the number of cores, which changes the order of sums.
-
-    What is computed is small, so that more threads gain little, and lose a lot on busy cores.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _fit_into(
