@@ -117,7 +117,7 @@ def test_verdict_tells_where_other_sizes_of_the_attack_say_otherwise():
     )
     topic, first_screen = headline(group)[-1]
     assert topic.startswith("Accuracy under PGD-20")
-    assert first_screen == "better for both methods. PGD at other sizes: worse for turns"
+    assert first_screen == "better for both methods. PGD at other sizes: at some worse for turns"
     (group,) = compare([*erm, *same]).groups
     assert "PGD at other sizes" not in {s.topic for s in sentences(group)}
     assert headline(group)[-1][1] == "better for same"

@@ -74,7 +74,7 @@ def headline(group: Group) -> tuple[tuple[str, str], ...]:
 def _elsewhere(group: Group) -> str:
     """For how many methods PGD says otherwise at other sizes than the one that is told."""
     parts = [
-        f"{word} for {_counted(word, list(methods), len(group.others))}"
+        f"at some {word} for {_counted(word, list(methods), len(group.others))}"
         for word, methods in elsewhere(group).items()
         if methods
     ]
