@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vicinal import store
+from vicinal import files, store
 from vicinal.report.comparison import Cell, Group, Record, compare
 from vicinal.report.findings import sentences
 from vicinal.report.headline import headline
@@ -132,8 +132,8 @@ def keep(folder: Path) -> None:
             continue
         (group,) = compare(records).groups
         kept = summary(study, group, records)
-        store.write(KEPT / f"{study.name}.json", json.dumps(kept, indent=1) + "\n")
-        store.write(KEPT / f"{study.name}.md", report(kept))
+        files.write(KEPT / f"{study.name}.json", json.dumps(kept, indent=1) + "\n")
+        files.write(KEPT / f"{study.name}.md", report(kept))
 
 
 def summary(study: Study, group: Group, records: list[Record]) -> dict[str, Any]:

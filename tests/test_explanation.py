@@ -9,7 +9,7 @@ import torch
 from scipy.integrate import quad
 from torch import nn
 
-from vicinal import store
+from vicinal import files
 from vicinal.derivatives.second_order import engine_of
 from vicinal.explanation import _remainders, explain
 from vicinal.laws import Beta
@@ -46,7 +46,7 @@ def test_the_curve_is_that_of_its_parts():
         law = Beta(point.alpha)
         assert point.risk == vicinal_risk(model, x, y, law, categorical)
         assert point.expansion.total == pytest.approx(expand(model, x, y, law, categorical).total)
-    assert json.loads(json.dumps(store.plain(asdict(found))))["curve"][1]["alpha"] == 1
+    assert json.loads(json.dumps(files.plain(asdict(found))))["curve"][1]["alpha"] == 1
 
 
 def test_examples_add_up_to_the_whole():

@@ -12,10 +12,9 @@ import vicinal
 ROOT = Path(vicinal.__file__).parent
 LAYERS = [  # a module may import only from lines above its own; a package counts as one module
     {"quadrature"},
-    {"randomness", "statistics", "store", "locks", "laws", "losses", "passes", "pictures"}
-    | {"devices"},
-    {"forward", "checkpoints", "members"},
-    {"processes"},
+    {"randomness", "statistics", "files", "names", "locks", "laws", "losses", "passes"}
+    | {"devices", "pictures", "processes"},
+    {"forward", "checkpoints", "members", "store"},
     {"mixing", "derivatives"},
     {"stack"},
     {"taylor", "attacks", "calibration"},
@@ -35,7 +34,7 @@ LAYERS = [  # a module may import only from lines above its own; a package count
     {"trackers"},
     {"cli"},
 ]
-NO_TORCH = {"quadrature", "laws", "randomness", "statistics", "store", "locks", "report", "cli"}
+NO_TORCH = {"quadrature", "laws", "randomness", "statistics", "files", "names", "store", "locks", "report", "cli"}
 
 
 def modules():

@@ -1,4 +1,4 @@
-"""Names of stored runs: what could be asked for before keeps its name, so that it is found again."""
+"""Names of stored runs: what could be asked for before keeps its name, and is found again."""
 
 from pathlib import Path
 

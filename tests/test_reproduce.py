@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reproductions import FIGURES, measured
-from vicinal import store
+from vicinal import files
 from vicinal.calibration import calibration_of_positive
 from vicinal.laws import Fixed, Uniform
 from vicinal.randomness import generator
@@ -249,7 +249,7 @@ def test_a_seed_that_diverges_is_a_record_too(tmp_path):
 def test_records_are_plain_numbers(tmp_path):
     for name in ("approximation", "calibration"):
         for found in measured(name):
-            json.dumps(store.plain({"m": found}), allow_nan=False)
+            json.dumps(files.plain({"m": found}), allow_nan=False)
 
 
 def test_quick_is_less_than_full():

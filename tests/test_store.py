@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import vicinal
-from vicinal import store
+from vicinal import files, store
 
 CONFIGURATION = {"method": "erm", "seed": 0}
 
@@ -42,19 +42,19 @@ def test_names_depend_on_every_value_and_on_no_order():
 
 
 def test_numbers_that_json_does_not_know_become_null():
-    assert store.plain({"a": math.nan, "b": (1.5, math.inf)}) == {"a": None, "b": [1.5, None]}
+    assert files.plain({"a": math.nan, "b": (1.5, math.inf)}) == {"a": None, "b": [1.5, None]}
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "page.html"
-    store.write(path, "old")
+    files.write(path, "old")
 
     def full(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        store.write(path, "new")
+        files.write(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["page.html"]
 
@@ -90,7 +90,7 @@ def test_set_aside_never_overwrites(tmp_path):
     for k in range(3):
         path = tmp_path / "run.json"
         path.write_text(str(k))
-        names.add(store.set_aside(path).name)
+        names.add(files.set_aside(path).name)
     assert len(names) == 3
     assert sorted(p.read_text() for p in tmp_path.iterdir()) == ["0", "1", "2"]
 
@@ -99,10 +99,10 @@ WRITER = """
 import sys
 from itertools import count
 from pathlib import Path
-from vicinal import store
+from vicinal import files, store
 path = Path(sys.argv[1])
 for k in count():
-    store.write_bytes(path, bytes([k % 250]) * 2_000_000)
+    files.write_bytes(path, bytes([k % 250]) * 2_000_000)
     if k == 0:
         print(flush=True)
 """
@@ -123,7 +123,7 @@ def test_a_writer_that_is_killed_in_the_middle_leaves_a_whole_file(tmp_path):
         assert len(content) == 2_000_000
         assert len(set(content)) == 1
         halves += len(list(tmp_path.glob(".*.partial")))
-        store.sweep(path)
+        files.sweep(path)
         assert os.listdir(tmp_path) == ["run.json"]
     assert halves  # else none was killed while it wrote
 

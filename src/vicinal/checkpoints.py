@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vicinal.store import set_aside, write_bytes
+from vicinal.files import set_aside, write_bytes
 
 FORMAT = 1
 """Of checkpoints that are written, and the only one that is read."""

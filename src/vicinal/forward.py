@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from vicinal.devices import forked
 from vicinal.losses import Family
 from vicinal.passes import Passes
+from vicinal.processes import place
 
 OURS = ("vicinal", "contextlib", "jaxtyping")  # whose lines are not the caller's
 PROBED = 8  # examples on which a model is looked at before the work
@@ -241,3 +242,16 @@ def _change_alone(f: Callable[[Tensor], Tensor], x: Tensor, outputs: Tensor) -> 
 def _looks_like_probabilities(outputs: Tensor) -> bool:
     whole = (outputs.double().sum(-1) - 1).abs() < 1e-4
     return bool((whole & (outputs >= 0).all(-1) & (outputs <= 1).all(-1)).all())
+
+
+def local(model: Model) -> Model:
+    """The model itself, out of what wraps it for training under several processes.
+
+    Such a wrapper talks to the other processes at every pass, and these make other passes.
+    """
+    if place().processes == 1:
+        return model
+    from accelerate.utils import extract_model_from_parallel  # slow to import
+
+    inner: Model = extract_model_from_parallel(model)
+    return inner

@@ -5,12 +5,13 @@ that were trained elsewhere would have seen its test data, or their like. Nothin
 the configuration of a model of Hugging Face that is named by neither its kind nor a folder.
 """
 
-import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+
+from vicinal.names import near
 
 EXTRAS = {"timm": "timm", "torchvision": "vision", "hf": "hf"}
 """Which extra installs a library."""
@@ -50,8 +51,8 @@ def library_model(source: str, name: str, shape: tuple[int, ...], outputs: int) 
 def _known(name: str, names: Iterable[str]) -> None:
     names = list(names)
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=3)
-        raise LookupError(f"there is no model of this name. Near: {', '.join(near) or 'none'}.")
+        found = ", ".join(near(name, names, 3)) or "none"
+        raise LookupError(f"there is no model of this name. Near: {found}.")
 
 
 def _timm(name: str, shape: tuple[int, int, int], outputs: int) -> nn.Module:

@@ -1,6 +1,5 @@
 """Someone's trained model, by the name of a Python object or a file of weights."""
 
-import difflib
 import traceback
 from collections.abc import Mapping
 from copy import deepcopy
@@ -20,6 +19,7 @@ from vicinal.forward import unchanged
 from vicinal.libraries import EXTRAS, library_model
 from vicinal.losses import bernoulli
 from vicinal.models import MODELS, Standardise
+from vicinal.names import guess
 from vicinal.randomness import generator
 
 
@@ -145,11 +145,9 @@ def fitting(name: str, split: Split) -> Split:
 def _foreign(name: str) -> Any:
     """An object in someone's own code."""
     if ":" not in name:
-        near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.5)
-        guess = f"Did you mean {near[0]}? " if near else ""
         raise ValueError(
-            f"unknown model {name!r}. {guess}Known: {', '.join(MODELS)}; or pass timm:NAME, "
-            "torchvision:NAME, hf:NAME, or module:attribute for your own."
+            f"unknown model {name!r}. {guess(name, MODELS)}Known: {', '.join(MODELS)}; or pass "
+            "timm:NAME, torchvision:NAME, hf:NAME, or module:attribute for your own."
         )
     return imported(name)
 

@@ -11,8 +11,6 @@ from uuid import uuid4
 import torch
 from torch import Tensor
 
-from vicinal.forward import Model
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -164,16 +162,3 @@ def together(where: Place | None = None) -> Iterator[None]:
     if failed.any():
         ranks = ", ".join(str(k) for k in failed.nonzero().flatten().tolist())
         raise ValueError(f"the process of rank {ranks} failed; its own error says why.")
-
-
-def local(model: Model) -> Model:
-    """The model itself, out of what wraps it for training under several processes.
-
-    Such a wrapper talks to the other processes at every pass, and these make other passes.
-    """
-    if place().processes == 1:
-        return model
-    from accelerate.utils import extract_model_from_parallel  # slow to import
-
-    inner: Model = extract_model_from_parallel(model)
-    return inner

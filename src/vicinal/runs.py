@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from vicinal import store
+from vicinal import files, store
 from vicinal.attacked import Strength
 from vicinal.data import Split, Task, load
 from vicinal.devices import checked, honest, one_thread, told
@@ -108,7 +108,7 @@ def records(
             found[record["name"]] = record
     checkpoint = _checkpoint(group, folder)
     checkpoint.unlink(missing_ok=True)
-    store.sweep(checkpoint)
+    files.sweep(checkpoint)
     return [record for record in found.values() if record is not None]
 
 
@@ -242,14 +242,14 @@ def _record(ended: _Ended, where: Place) -> tuple[store.Record, list[str]]:
         failure = {"epoch": trained.failed, "reason": reason}
         seconds = {"training": ended.seconds, "measuring": 0.0}
         record |= {"status": "failed", "failure": failure, "history": trained.history}
-        return store.plain(record | {"measured": None, "seconds": seconds}), []
+        return files.plain(record | {"measured": None, "seconds": seconds}), []
     said: list[str] = []
     started = time.perf_counter()
     with _told(said.append, f"{run.method}, seed {run.seed}"):
         measured = _measured(ended, where)
     seconds = {"training": ended.seconds, "measuring": time.perf_counter() - started}
     record |= {"status": "done", "failure": None, "history": trained.history}
-    return store.plain(record | {"measured": measured, "seconds": seconds}), said
+    return files.plain(record | {"measured": measured, "seconds": seconds}), said
 
 
 def _measured(ended: _Ended, where: Place) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """The store: one JSON file per run, named by the hash of its configuration, whole or absent."""
 
 import json
-import math
 import os
-import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, is_dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from vicinal.files import set_aside, sweep, whole
 
 FORMAT = 2
 """Of records that are written. 2 says on which part of the data a run was measured."""
@@ -23,53 +22,6 @@ def name_of(configuration: Mapping[str, object]) -> str:
     return sha256(canonical.encode()).hexdigest()[:16]
 
 
-def plain(record: Mapping[str, Any]) -> Record:
-    """A record as JSON knows it: dataclasses become objects, floats that are not finite null."""
-    return {str(key): _plain(value) for key, value in record.items()}
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, Mapping):
-        return plain(value)
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text so that readers, and a crash at any moment, see the old or the new one."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that readers, and a crash at any moment, see the old or the new one."""
-    with _whole(path, content) as partial:
-        os.replace(partial, path)
-
-
-@contextmanager
-def _whole(path: Path, content: bytes) -> Iterator[Path]:
-    """The content in a file beside the path, on the disk; gone afterwards unless it was renamed."""
-    partial = partial_of(path)
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        yield partial
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def partial_of(path: Path) -> Path:
-    """Where this process, and no other, writes what shall become the file at the path."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
-
-
 def save(folder: Path, record: Record) -> None:
     """Store one run under its name, once: a run that is stored is never written over.
 
@@ -77,7 +29,7 @@ def save(folder: Path, record: Record) -> None:
     """
     path = folder / f"{record['name']}.json"
     text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    with _whole(path, text.encode()) as partial:
+    with whole(path, text.encode()) as partial:
         try:
             os.link(partial, path)
         except FileExistsError:
@@ -86,12 +38,6 @@ def save(folder: Path, record: Record) -> None:
             if not path.exists():
                 os.replace(partial, path)
     sweep(path)
-
-
-def sweep(path: Path) -> None:
-    """Remove what writers of a file left who were killed."""
-    for left in path.parent.glob(f".{path.name}.*.partial"):
-        left.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Record:
@@ -156,12 +102,3 @@ def load(folder: Path) -> tuple[list[Record], list[Unreadable]]:
         except (OSError, ValueError) as error:
             unreadable.append(Unreadable(path.name, str(error)))
     return records, unreadable
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a file that cannot be read, so that it is neither used nor lost."""
-    for k in range(1, 1000):
-        target = path.with_name(f"{path.name}.unreadable-{k}")
-        if not target.exists():
-            return path.rename(target)
-    raise FileExistsError(f"{path} has been set aside 999 times; clean up its folder.")

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vicinal import store
+from vicinal import files
 from vicinal.attacks.ball import Norm
 from vicinal.audit import attacks, outputs, theory
 from vicinal.audit.case import Case, logit
@@ -43,9 +43,9 @@ def audit(case: Case, folder: Path, told: Told) -> dict[str, Any]:
         record = agreed(_kept(file) if first else None)
         if record is None:
             progress = partial(_tell, told, name)
-            record = store.plain(measure(case, file.with_suffix(".attack"), progress))
+            record = files.plain(measure(case, file.with_suffix(".attack"), progress))
             if first and record.get("complete", True):  # else a larger budget goes on with it
-                store.write(file, json.dumps(record, allow_nan=False) + "\n")
+                files.write(file, json.dumps(record, allow_nan=False) + "\n")
                 file.with_suffix(".attack").unlink(missing_ok=True)
         found[name] = record
         told(name, 1.0)

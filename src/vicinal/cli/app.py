@@ -11,11 +11,12 @@ from cyclopts.config import Toml
 import vicinal
 from vicinal.cli.audit import audit
 from vicinal.cli.compare import compare
-from vicinal.cli.errors import misread, reason, refuse, unknown
+from vicinal.cli.errors import misread, reason, refuse
 from vicinal.cli.explain import explain
 from vicinal.cli.report import report
 from vicinal.cli.reproduce import reproduce
 from vicinal.cli.tune import tune
+from vicinal.names import unknown
 
 START = """To begin:
 

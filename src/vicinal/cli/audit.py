@@ -251,12 +251,12 @@ def _audited(options: dict[str, Any], out: Path, say: Console) -> dict[str, Any]
 def _write(record: dict[str, Any], out: Path) -> None:
     import json
 
-    from vicinal import store
+    from vicinal import files
     from vicinal.report import audited
 
     command = "vicinal " + shlex.join(sys.argv[1:])
-    store.write(out / "audit.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-    store.write(out / "audit.html", audited.page(record, command=command))
+    files.write(out / "audit.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    files.write(out / "audit.html", audited.page(record, command=command))
     console = Console(emoji=False)
     console.print(audited.terminal(record))
     console.print(escape(f"\nReport: {out / 'audit.html'}"), highlight=False, soft_wrap=True)

@@ -148,11 +148,11 @@ def compare(
 
 def _report(records: list[dict[str, Any]], out: Path) -> int:
     """Write the report, print the table; the exit status."""
-    from vicinal import store
+    from vicinal import files
     from vicinal.report import comparison, page, terminal  # slow to import, needed only now
 
     command = "vicinal " + shlex.join(sys.argv[1:])
-    store.write(out / "report.html", page.render(records, command=command))
+    files.write(out / "report.html", page.render(records, command=command))
     console = Console(emoji=False)
     console.print(terminal.summary(comparison.compare(records)))
     console.print(escape(f"Report: {out / 'report.html'}"), highlight=False, soft_wrap=True)

@@ -1,8 +1,6 @@
 """What is said to the user when something is wrong, and the exit status."""
 
-import difflib
 import os
-from collections.abc import Iterable
 from typing import NoReturn
 
 from cyclopts import CycloptsError
@@ -16,20 +14,6 @@ BAD_INPUT, FAILED_RUN, INTERRUPTED = 2, 1, 130
 def leads() -> bool:
     """Whether this process speaks: the first of several that do the same command, or alone."""
     return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
-
-
-def known(what: str, name: str, names: Iterable[str]) -> None:
-    """Raise a ValueError, with the nearest right name, unless the name is one of these."""
-    if name not in (names := sorted(names)):
-        raise ValueError(unknown(what, name, names))
-
-
-def unknown(what: str, name: str, names: Iterable[str]) -> str:
-    """What to say about an unknown name."""
-    names = sorted(names)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f"Did you mean {near[0]}? " if near else ""
-    return f"unknown {what} {name!r}. {guess}Known: {', '.join(names)}."
 
 
 def misread(error: CycloptsError) -> Text:

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vicinal.cli.errors import INTERRUPTED, known, leads, refuse
+from vicinal.cli.errors import INTERRUPTED, leads, refuse
 from vicinal.cli.processes import check_device, check_processes, in_processes
 from vicinal.cli.tasks import Families, Tasks, check_counts, told_task
+from vicinal.names import known
 
 if TYPE_CHECKING:
     import torch
@@ -155,7 +156,7 @@ def _record(
 
     import numpy as np
 
-    from vicinal import explanation, losses, store
+    from vicinal import explanation, files, losses
     from vicinal.processes import join, leave
 
     where = join()
@@ -185,7 +186,7 @@ def _record(
     leave()
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         say.print(f"Note: {escape(message)}", highlight=False)
-    return store.plain(asdict(found))
+    return files.plain(asdict(found))
 
 
 def _in_precision_of(model: Any, x: Any) -> Any:
@@ -271,15 +272,15 @@ def _target(split: "Split", y: float | list[float]) -> str:
 def _write(record: dict[str, Any], examples: "Examples", out: Path) -> None:
     import json
 
-    from vicinal import store
+    from vicinal import files
     from vicinal.report import explained, still
     from vicinal.report.strengths import figures
 
     command = "vicinal " + shlex.join(sys.argv[1:])
     page = explained.page(record, examples, command=command)
-    store.write(out / "explanation.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-    store.write(out / "explanation.html", page)
-    store.write(out / "explanation.svg", still.svg(figures(record)))
+    files.write(out / "explanation.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    files.write(out / "explanation.html", page)
+    files.write(out / "explanation.svg", still.svg(figures(record)))
     console = Console(emoji=False)
     console.print(explained.table(record))
     for topic, text in explained.sentences(record):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from vicinal.cli.errors import known
+from vicinal.names import known
 
 if TYPE_CHECKING:  # --help does not wait for torch
     from vicinal.mixing.choice import During

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from vicinal.cli.errors import FAILED_RUN, INTERRUPTED, known, refuse
+from vicinal.cli.errors import FAILED_RUN, INTERRUPTED, refuse
+from vicinal.names import known
 
 if TYPE_CHECKING:  # --help does not wait for torch
     from vicinal.report.reproduced.page import Reproduced
@@ -120,7 +121,7 @@ def _measured(
     say: Console,
 ) -> "Reproduced":
     """Measure one figure, and write all that it gives."""
-    from vicinal import store
+    from vicinal import files
     from vicinal.report import still
     from vicinal.report.reproduced import page
     from vicinal.reproduce.run import records
@@ -143,17 +144,17 @@ def _measured(
     found = page.reproduced(figure.NAME, done)
     _write(out / f"{figure.NAME}.html", lambda command: page.page(found, command=command))
     picture = still.svg([(drawing.figure, drawing.looks) for drawing in found.drawings])
-    store.write(out / f"{figure.NAME}.svg", picture)
-    store.write_bytes(out / f"{figure.NAME}.pdf", still.pdf(picture))
-    store.write(out / f"{figure.NAME}.csv", page.table(found))
-    store.write(out / f"{figure.NAME}.json", page.as_json(found))
+    files.write(out / f"{figure.NAME}.svg", picture)
+    files.write_bytes(out / f"{figure.NAME}.pdf", still.pdf(picture))
+    files.write(out / f"{figure.NAME}.csv", page.table(found))
+    files.write(out / f"{figure.NAME}.json", page.as_json(found))
     return found
 
 
 def _write(path: Path, made: Callable[[str], str]) -> None:
-    from vicinal import store
+    from vicinal import files
 
-    store.write(path, made("vicinal " + shlex.join(sys.argv[1:])))
+    files.write(path, made("vicinal " + shlex.join(sys.argv[1:])))
 
 
 def _overview(found: "list[Reproduced]", command: str) -> str:

@@ -92,7 +92,7 @@ def tune(
     """
     given = dict(locals())
     with starting():
-        from vicinal import search, store, study
+        from vicinal import files, search, study
         from vicinal.executors import check
         from vicinal.measurement import MEASURES
         from vicinal.processes import join
@@ -123,7 +123,7 @@ def tune(
         run = partial(study.execute, executor=executor, jobs=jobs, advance=advance, say=once)
         found = search.search(kinds, _built, planned, run, metric=metric, trials=trials, seed=seed)
     dismiss()
-    store.write(out / "tune.json", json.dumps(store.plain(found.to_json()), indent=1) + "\n")
+    files.write(out / "tune.json", json.dumps(files.plain(found.to_json()), indent=1) + "\n")
     console = Console(emoji=False)
     console.print(_table(found))
     for sentence in _sentences(found):

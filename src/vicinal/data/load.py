@@ -1,6 +1,5 @@
 """From a name to a data set."""
 
-import difflib
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from vicinal.data.objects import from_object, hugging_face
 from vicinal.data.raw import Raw
 from vicinal.data.split import Split, split
 from vicinal.data.targets import Task
+from vicinal.names import guess
 
 
 def load(
@@ -70,10 +70,8 @@ def read(name: str, target: str | None = None, task: Task | None = None) -> Raw:
         return images.folder(path, task)
     if ":" in name:
         return from_object(name, task)
-    near = difflib.get_close_matches(name, LOADERS, n=1, cutoff=0.5)
-    guess = f"Did you mean {near[0]}? " if near else ""
     raise ValueError(
-        f"unknown data set {name!r}. {guess}Known: {', '.join(LOADERS)}; or pass a file "
-        f"({', '.join(tables.ENDINGS)}), a folder of images, idx:FOLDER, "
+        f"unknown data set {name!r}. {guess(name, LOADERS)}Known: {', '.join(LOADERS)}; or pass a "
+        f"file ({', '.join(tables.ENDINGS)}), a folder of images, idx:FOLDER, "
         "cifar:FOLDER, hf:NAME or module:attribute."
     )

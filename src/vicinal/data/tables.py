@@ -1,7 +1,6 @@
 """Tables with a target column: CSV, Parquet and NumPy files."""
 
 import csv
-import difflib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from vicinal.data.lists import lists, of_target, spread_out
 from vicinal.data.raw import Raw, checked
 from vicinal.data.targets import Task
+from vicinal.names import guess
 
 ENDINGS = (".csv", ".npz", ".parquet")
 
@@ -85,9 +85,8 @@ def _chosen(path: Path, names: list[str], target: str | None) -> list[str]:
     chosen = [name.strip() for name in target.split(",")]
     for name in chosen:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            guess = f" Did you mean {near[0]}?" if near else ""
-            raise ValueError(f"{path} has no column {name!r}.{guess} Columns: {', '.join(names)}.")
+            columns = f"{guess(name, names)}Columns: {', '.join(names)}"
+            raise ValueError(f"{path} has no column {name!r}. {columns}.")
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"{path}: --target names a column twice: {target}.")
     return chosen

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from vicinal.mixing.apply import mix
 from vicinal.mixing.draw import Draw, Loss, Model, moved, per_sample, told, weights_like
 from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.pairing import Pairing, partners, shuffle
+from vicinal.names import near
 
 INPUT = ""
 """The layer that stands for the input of the model."""
@@ -166,9 +166,9 @@ def submodule(model: Model, layer: str) -> nn.Module:
     modules: dict[str, nn.Module] = dict(model.named_modules())
     if layer not in modules:
         names = [name for name in modules if name]
-        near = get_close_matches(layer, names, n=3, cutoff=0.4) or names[:6]
+        found = near(layer, names, 3) or names[:6]
         raise ValueError(
-            f"the model has no module {layer!r}. Near: {', '.join(near) or 'none'}. Names are "
+            f"the model has no module {layer!r}. Near: {', '.join(found) or 'none'}. Names are "
             'those of model.named_modules(); "" is the input.'
         )
     return modules[layer]

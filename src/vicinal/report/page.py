@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vicinal import store
+from vicinal import files, store
 from vicinal.report.comparison import (
     SCHEMA,
     Comparison,
@@ -128,7 +128,7 @@ def write(
         made = EXPORTS[ending](records)
     else:
         made = render(records, command=command, unreadable=unreadable)
-    store.write_bytes(Path(out), made if isinstance(made, bytes) else made.encode())
+    files.write_bytes(Path(out), made if isinstance(made, bytes) else made.encode())
     return unreadable
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import vicinal
-from vicinal import store
+from vicinal import files, store
 from vicinal.reproduce.measured import Measured, Size
 from vicinal.reproduce.networks import Diverged
 
@@ -70,8 +70,8 @@ def record(
     except Diverged as error:
         whole |= {"status": "failed", "failure": str(error)}
     whole["seconds"] = time.perf_counter() - started
-    found = store.plain(whole)
-    store.write(path, json.dumps(found, allow_nan=False) + "\n")
+    found = files.plain(whole)
+    files.write(path, json.dumps(found, allow_nan=False) + "\n")
     return found
 
 
@@ -111,6 +111,6 @@ def _stored(path: Path, configuration: Record, say: Callable[[str], None]) -> Re
             raise ValueError(f"neither done nor failed: status {found.get('status')!r}")
         return found
     except (OSError, ValueError) as error:
-        aside = store.set_aside(path)
+        aside = files.set_aside(path)
         say(f"{path.name} could not be read ({error}); set aside as {aside.name}, measured again.")
         return None

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from vicinal.derivatives.choice import Engine
 from vicinal.derivatives.second_order import engine_of, passes
-from vicinal.forward import Model, check_family, finite, unchanged
+from vicinal.forward import Model, check_family, finite, local, unchanged
 from vicinal.laws import Law
 from vicinal.losses import Family
-from vicinal.processes import local, place
+from vicinal.processes import place
 from vicinal.randomness import generator
 from vicinal.stream.batches import Batches
 from vicinal.stream.passes import Progress, check_batch, checkpoint_at, probed, swept

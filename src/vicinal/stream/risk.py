@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vicinal.forward import Model, check_family, finite, unchanged
+from vicinal.forward import Model, check_family, finite, local, unchanged
 from vicinal.laws import Law
 from vicinal.losses import Family
 from vicinal.pairs.nodes import Quadrature, chosen_nodes
-from vicinal.processes import local, place
+from vicinal.processes import place
 from vicinal.randomness import generator
 from vicinal.risk import Estimate
 from vicinal.stream.batches import Batches
