@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import vicinal as vc
-from vicinal.attacks.worst import worst_case
+from vicinal.robustness.attacks.worst import worst_case
 
 REPEATS, RUNS, STEPS, EPS = 7, 2, 20, 8 / 255
 
@@ -135,7 +135,7 @@ def found_by_pgd(model: nn.Module, x: torch.Tensor, y: torch.Tensor, eps: float)
 
 def trained_on_digits() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     from vicinal.data import load
-    from vicinal.models import cnn
+    from vicinal.models.reference import cnn
 
     split = load("digits", 0)
     model = cnn((1, 8, 8), 10)

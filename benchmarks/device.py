@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vicinal import study
-from vicinal.devices import checked, honest, told
-from vicinal.losses import categorical
+from vicinal.machine.devices import checked, honest, told
+from vicinal.maths.losses import categorical
 from vicinal.mixing.mixup import Mixup
-from vicinal.models import cnn, mlp
-from vicinal.training import Member, Schedule, train
+from vicinal.models.reference import cnn, mlp
+from vicinal.study import plan as study
+from vicinal.study.training.loop import Member, Schedule, train
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 

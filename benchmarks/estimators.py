@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from vicinal.calibration import calibration, coverage, fit_temperature
 from vicinal.estimators import MixupClassifier, MixupRegressor
-from vicinal.statistics import paired
+from vicinal.maths.statistics import paired
 
 FOLDS, L2 = 5, 1e-3
 OBJECTIVES = ("exact", "expanded", "sampled")

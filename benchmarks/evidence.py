@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vicinal import files, store
+from vicinal.machine import files
 from vicinal.report.comparison import Cell, Group, Record, compare
-from vicinal.report.findings import sentences
-from vicinal.report.headline import headline
 from vicinal.report.numbers import NONE, differences, spread
 from vicinal.report.rows import main_metrics
+from vicinal.report.words.findings import sentences
+from vicinal.report.words.headline import headline
+from vicinal.study import store
 
 KEPT = Path(__file__).parents[1] / "evidence"
 

@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vicinal import store
-from vicinal.statistics import paired
+from vicinal.maths.statistics import paired
+from vicinal.study import store
 
 SETS = ("digits:mlp", "digits:cnn", "breast_cancer:mlp", "wine:mlp")
 STRENGTHS = ("0.2", "1")

@@ -18,9 +18,9 @@ from torch import nn
 from torch.func import jvp
 
 import vicinal as vc
-from vicinal.derivatives.choice import BACKWARD, DIFFERENCES, FORWARD
-from vicinal.derivatives.second_order import engine_of, passes
-from vicinal.pairs.every import pair_losses
+from vicinal.explanation.derivatives.choice import BACKWARD, DIFFERENCES, FORWARD
+from vicinal.explanation.derivatives.second_order import engine_of, passes
+from vicinal.explanation.pairs.every import pair_losses
 
 REPEATS, QUANTILE = 30, 0.2
 

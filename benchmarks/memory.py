@@ -13,9 +13,9 @@ from torch import nn
 
 from vicinal.data.raw import checked
 from vicinal.data.split import split
-from vicinal.forward import unchanged
-from vicinal.measurement import evaluation
+from vicinal.models.forward import unchanged
 from vicinal.robustness import accuracy_curve
+from vicinal.study.measures import evaluation
 
 EXAMPLES = 10_000
 

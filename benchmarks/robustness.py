@@ -11,11 +11,12 @@ folder, so that a second call prints at once.
 import sys
 from pathlib import Path
 
-from vicinal import attacked, study
-from vicinal.attacked import named, radii
-from vicinal.cli.methods import parse_methods
 from vicinal.data import load
 from vicinal.report.comparison import Group, compare
+from vicinal.robustness import usual as attacked
+from vicinal.robustness.usual import named, radii
+from vicinal.study import plan as study
+from vicinal.study.methods import parse_methods
 
 SEEDS = 3
 SIZES = {"digits": "0.05", "breast_cancer": "0.2"}  # in linf, trained against and attacked with

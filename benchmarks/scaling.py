@@ -84,9 +84,9 @@ def table(title, contenders, repetitions):
 
 START = {
     "torch": "import torch",
-    "and vicinal.study, with scikit-learn and scipy": "import vicinal.study",
+    "and vicinal.study.plan, with scikit-learn and scipy": "import vicinal.study.plan",
     "and an optimiser, for which torch imports torch._dynamo": (
-        "import vicinal.study, torch; torch.optim.AdamW([torch.zeros(1, requires_grad=True)])"
+        "import vicinal.study.plan, torch; torch.optim.AdamW([torch.zeros(1, requires_grad=True)])"
     ),
 }
 

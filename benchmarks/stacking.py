@@ -18,10 +18,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vicinal.losses import categorical
+from vicinal.maths.losses import categorical
 from vicinal.mixing.mixup import Mixup
-from vicinal.models import cnn, mlp
-from vicinal.training import Member, Schedule, train
+from vicinal.models.reference import cnn, mlp
+from vicinal.study.training.loop import Member, Schedule, train
 
 
 def wide(shape, classes: int) -> nn.Module:

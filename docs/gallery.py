@@ -19,7 +19,7 @@ from vicinal.report.reproduced.claims import WORDS
 DOCS = Path(__file__).parent
 PICTURES = DOCS / "_static" / "gallery"
 WIDTH = 1100  # pixels
-DARK = {  # instead of the colours of vicinal.report.still
+DARK = {  # instead of the colours of vicinal.report.figures.still
     'fill="white"': 'fill="#131416"',
     "#1c1e21": "#e7e6e2",
     "#e4e4e0": "#2e3136",

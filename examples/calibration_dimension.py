@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from vicinal import Beta
-from vicinal.reproduce.calibration import simulated
-from vicinal.statistics import Paired, paired
+from vicinal.maths.statistics import Paired, paired
+from vicinal.study.reproduce.calibration import simulated
 
 RATIOS = (0.05, 0.2, 0.5, 1.0, 2.0)
 

@@ -18,7 +18,7 @@ import torch
 
 from vicinal.calibration import recalibrated
 from vicinal.estimators import MixupClassifier
-from vicinal.statistics import Paired, paired
+from vicinal.maths.statistics import Paired, paired
 
 OVERLAPS = (0.0, 0.3, 0.6)
 TRAINED, HELD_OUT, DIMENSION, EPOCHS = 150, 2000, 10, 150

@@ -1,7 +1,8 @@
 """A study small enough to be done many times: linear models on iris."""
 
-from vicinal import measurement, study
 from vicinal.mixing.mixup import Mixup
+from vicinal.study import measures as measurement
+from vicinal.study import plan as study
 
 METHODS = {"erm": None, "mixup(alpha=1)": Mixup(1.0)}
 OPTIONS = {

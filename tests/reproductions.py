@@ -3,7 +3,7 @@
 from functools import cache
 
 from vicinal.report.reproduced import page
-from vicinal.reproduce import (
+from vicinal.study.reproduce import (
     approximation,
     bound,
     calibration,
@@ -13,7 +13,7 @@ from vicinal.reproduce import (
     run,
     variants,
 )
-from vicinal.reproduce.measured import Size
+from vicinal.study.reproduce.measured import Size
 
 FIGURES = {
     approximation: Size(2, epochs=6, train=16, test=40, looks=2),

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from vicinal import store
-from vicinal.pictures import picture
+from vicinal.machine.pictures import picture
+from vicinal.study import store
 
 EVIL = "mixup</script><img src=x onerror=alert(1)><!--[red]"
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from vicinal.laws import Uniform
-from vicinal.losses import bernoulli, categorical
+from vicinal.maths.laws import Uniform
+from vicinal.maths.losses import bernoulli, categorical
 from vicinal.mixing.choice import RandomChoice
 from vicinal.mixing.cutting import CutMix, HMix, ResizeMix
 from vicinal.mixing.draw import Objective

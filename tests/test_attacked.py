@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vicinal import attacked, store, study
-from vicinal.attacked import named
-from vicinal.attacks.adversarial import Adversarial
-from vicinal.measurement import MEASURES
-from vicinal.report import comparison, page, terminal
+from vicinal.report import comparison, terminal
+from vicinal.report.pages import page
+from vicinal.robustness import usual as attacked
+from vicinal.robustness.attacks.adversarial import Adversarial
+from vicinal.robustness.usual import named
+from vicinal.study import plan as study
+from vicinal.study import store
+from vicinal.study.measures import MEASURES
 
 OPTIONS = {
     "model": None,
@@ -97,7 +100,7 @@ def test_a_killed_ensemble_goes_on(tmp_path, monkeypatch):
 
         return real(*args, progress=stop, **options)
 
-    monkeypatch.setattr("vicinal.attacked.worst_case", killed)
+    monkeypatch.setattr("vicinal.robustness.usual.worst_case", killed)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "again", "iris")

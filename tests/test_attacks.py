@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from norms import NORMS, dual, length
-from vicinal.attacks.apgd import apgd
-from vicinal.attacks.ball import ball
-from vicinal.attacks.climb import checkpoints
-from vicinal.attacks.fgsm import fgsm
-from vicinal.attacks.noise import noise
-from vicinal.attacks.pgd import pgd
-from vicinal.attacks.square import square
-from vicinal.attacks.transfer import transfer
-from vicinal.losses import bernoulli, categorical, gaussian, poisson
+from vicinal.maths.losses import bernoulli, categorical, gaussian, poisson
+from vicinal.robustness.attacks.apgd import apgd
+from vicinal.robustness.attacks.ball import ball
+from vicinal.robustness.attacks.climb import checkpoints
+from vicinal.robustness.attacks.fgsm import fgsm
+from vicinal.robustness.attacks.noise import noise
+from vicinal.robustness.attacks.pgd import pgd
+from vicinal.robustness.attacks.square import square
+from vicinal.robustness.attacks.transfer import transfer
 
 
 @pytest.fixture(autouse=True)

@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from norms import NORMS
-from vicinal.attacks.adversarial import Adversarial, InterpolatedAdversarial, bounded
-from vicinal.cli.methods import parse_methods
-from vicinal.losses import bernoulli, categorical, gaussian
+from vicinal.maths.losses import bernoulli, categorical, gaussian
 from vicinal.mixing.apply import mix
 from vicinal.mixing.choice import During, RandomChoice
 from vicinal.mixing.labels import mixed_loss, vicinal_losses
 from vicinal.mixing.mixup import Mixup
-from vicinal.robustness.linear import linear_adversarial_loss
+from vicinal.robustness.attacks.adversarial import Adversarial, InterpolatedAdversarial, bounded
+from vicinal.robustness.theory.linear import linear_adversarial_loss
+from vicinal.study.methods import parse_methods
 
 METHODS = {"adversarial": Adversarial, "interpolated": InterpolatedAdversarial}
 each = pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)

@@ -48,7 +48,7 @@ NEAREST = {"fab": partial(vc.fab, steps=8), "fmn": partial(vc.fmn, steps=8)}
 def _few(monkeypatch):
     few = {"apgd.STEPS": 3, "fab.STEPS": 2, "square.QUERIES": 4, "transfer.STEPS": 4}
     for name, count in few.items():
-        monkeypatch.setattr(f"vicinal.attacks.{name}", count)
+        monkeypatch.setattr(f"vicinal.robustness.attacks.{name}", count)
 
 
 def case(family, shape, box):

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from torch import nn
 
-from vicinal.attacks.apgd import apgd
-from vicinal.attacks.ball import ball
-from vicinal.attacks.climb import Path, Sparse, climb
-from vicinal.attacks.fab import fab
-from vicinal.attacks.fgsm import fgsm
-from vicinal.attacks.fmn import fmn
-from vicinal.attacks.goal import goal
-from vicinal.losses import bernoulli, categorical
-from vicinal.robustness.linear import linear_adversarial_loss
+from vicinal.maths.losses import bernoulli, categorical
+from vicinal.robustness.attacks.apgd import apgd
+from vicinal.robustness.attacks.ball import ball
+from vicinal.robustness.attacks.climb import Path, Sparse, climb
+from vicinal.robustness.attacks.fab import fab
+from vicinal.robustness.attacks.fgsm import fgsm
+from vicinal.robustness.attacks.fmn import fmn
+from vicinal.robustness.attacks.goal import goal
+from vicinal.robustness.theory.linear import linear_adversarial_loss
 
 D = 5
 

@@ -16,7 +16,7 @@ each_kind = pytest.mark.parametrize("kind", NARROW, ids=str)
 
 @pytest.fixture(autouse=True)
 def _few_queries(monkeypatch):
-    monkeypatch.setattr("vicinal.attacks.square.QUERIES", 60)
+    monkeypatch.setattr("vicinal.robustness.attacks.square.QUERIES", 60)
     monkeypatch.setattr("vicinal.robustness.signs.QUERIES", 60)
 
 

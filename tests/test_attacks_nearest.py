@@ -9,10 +9,10 @@ from scipy.optimize import linprog
 from torch import nn
 
 from norms import NORMS, ORDER, dual, length
-from vicinal.attacks.ball import space
-from vicinal.attacks.fab import _next, fab, onto_plane
-from vicinal.attacks.fmn import fmn
-from vicinal.losses import bernoulli, categorical, gaussian
+from vicinal.maths.losses import bernoulli, categorical, gaussian
+from vicinal.robustness.attacks.ball import space
+from vicinal.robustness.attacks.fab import _next, fab, onto_plane
+from vicinal.robustness.attacks.fmn import fmn
 
 THETA = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
 each = pytest.mark.parametrize("attack", [fab, fmn])

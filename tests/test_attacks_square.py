@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from norms import NORMS, length
-from vicinal.attacks import square
-from vicinal.attacks.ball import ball
-from vicinal.attacks.goal import goal
-from vicinal.attacks.patches import exchanged, squares, subsets
-from vicinal.losses import bernoulli
+from vicinal.maths.losses import bernoulli
+from vicinal.robustness.attacks import square
+from vicinal.robustness.attacks.ball import ball
+from vicinal.robustness.attacks.goal import goal
+from vicinal.robustness.attacks.patches import exchanged, squares, subsets
 
 SHAPES = {"image": (3, 7, 5), "table": (12,)}
 each_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)

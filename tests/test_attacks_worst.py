@@ -8,17 +8,17 @@ import torch
 from torch import nn
 
 from norms import NORMS, dual, length
-from vicinal.attacks import ensemble
-from vicinal.attacks.ensemble import Stage
-from vicinal.attacks.worst import worst_case
-from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians
+from vicinal.maths.losses import bernoulli, bernoullis, categorical, gaussian, gaussians
+from vicinal.robustness.attacks import ensemble
+from vicinal.robustness.attacks.ensemble import Stage
+from vicinal.robustness.attacks.worst import worst_case
 
 THETA = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
 
 
 @pytest.fixture(autouse=True)
 def _few_queries(monkeypatch):
-    monkeypatch.setattr("vicinal.attacks.square.QUERIES", 100)
+    monkeypatch.setattr("vicinal.robustness.attacks.square.QUERIES", 100)
 
 
 def linear(x):
@@ -175,7 +175,7 @@ def test_what_an_attack_claims_is_verified(monkeypatch):
         return z, torch.ones(4, dtype=torch.bool)  # and the last is not broken
 
     monkeypatch.setattr(
-        "vicinal.attacks.worst.stages", lambda norm, twin: (Stage("liar", 1, liar),)
+        "vicinal.robustness.attacks.worst.stages", lambda norm, twin: (Stage("liar", 1, liar),)
     )
     found = worst_case(lambda x: x @ THETA.abs(), x, y, 0.2, family=bernoulli)
     assert not found.success.any()

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from norms import dual
-from vicinal.audit import Case, audit, parts
-from vicinal.audit.case import InUnits
 from vicinal.cli import app
-from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians
-from vicinal.models import MODELS
-from vicinal.report import audited
+from vicinal.maths.losses import bernoulli, bernoullis, categorical, gaussian, gaussians
+from vicinal.models.reference import MODELS
+from vicinal.report.pages import audited
+from vicinal.study.audit import Case, audit, parts
+from vicinal.study.audit.case import InUnits
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +166,7 @@ def test_an_audit_that_was_stopped_goes_on(tmp_path, monkeypatch):
     def never(case):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("vicinal.audit.theory.bound", never)
+    monkeypatch.setattr("vicinal.study.audit.theory.bound", never)
     again = audit(case(), tmp_path / "again", stop)
     same = lambda r: {k: {i: v for i, v in p.items() if i != "accounts"} for k, p in r.items()}
     assert same(again) == same(whole)
@@ -205,7 +205,7 @@ def run(*arguments):
 @pytest.fixture
 def weights(tmp_path):
     from vicinal.data import load
-    from vicinal.model_files import build_model
+    from vicinal.models.named import build_model
 
     split = load("iris", 0)
     model = build_model("linear", split, 0)

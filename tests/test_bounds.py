@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from norms import NORMS, length
-from vicinal.laws import Beta, Fixed, Uniform
-from vicinal.losses import bernoulli, categorical, gaussian, poisson
-from vicinal.risk import vicinal_risk
-from vicinal.robustness.bound import mixup_bound
-from vicinal.robustness.linear import linear_adversarial_loss, linear_bound
-from vicinal.robustness.second_order import adversarial_loss
+from vicinal.explanation.risk import vicinal_risk
+from vicinal.maths.laws import Beta, Fixed, Uniform
+from vicinal.maths.losses import bernoulli, categorical, gaussian, poisson
+from vicinal.robustness.theory.bound import mixup_bound
+from vicinal.robustness.theory.linear import linear_adversarial_loss, linear_bound
+from vicinal.robustness.theory.second_order import adversarial_loss
 
 
 def relu_net(g, d):

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vicinal.laws import Beta
-from vicinal.reproduce.calibration import simulated
-from vicinal.statistics import paired
+from vicinal.maths.laws import Beta
+from vicinal.maths.statistics import paired
+from vicinal.study.reproduce.calibration import simulated
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -31,7 +31,7 @@ from vicinal.calibration import (
     recalibrated,
     smooth_ece,
 )
-from vicinal.laws import Beta, Fixed
+from vicinal.maths.laws import Beta, Fixed
 
 
 def drawn(seed=0, n=400, classes=4, temperature=0.5):

@@ -12,10 +12,10 @@ import pytest
 from runs import three_seeds
 from vicinal import cli
 from vicinal.cli.compare import compare
-from vicinal.cli.methods import methods_by_name, parse_methods
 from vicinal.mixing.choice import During
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.mixup import Mixup
+from vicinal.study.methods import methods_by_name, parse_methods
 
 SMALL = ["--data", "iris", "--seeds", "2", "--epochs", "2", "--model", "linear"]
 

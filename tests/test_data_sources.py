@@ -12,7 +12,7 @@ from PIL import Image
 
 from vicinal.data import cifar, load, read
 from vicinal.data.raw import checked
-from vicinal.losses import gaussian
+from vicinal.maths.losses import gaussian
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))

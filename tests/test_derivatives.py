@@ -6,19 +6,19 @@ import torch
 from torch import nn
 
 from reference.networks import NETWORKS, network
-from vicinal.derivatives import backward, differences, forward
-from vicinal.derivatives.choice import (
+from vicinal.explanation.derivatives import backward, differences, forward
+from vicinal.explanation.derivatives.choice import (
     BACKWARD,
     DIFFERENCES,
     FORWARD,
     Engine,
     mathematical_attention,
 )
-from vicinal.derivatives.elementwise import FUNCTIONS
-from vicinal.derivatives.second_order import engine_of
-from vicinal.laws import Beta
-from vicinal.losses import bernoulli, categorical
-from vicinal.taylor import along, expand, taylor_terms
+from vicinal.explanation.derivatives.elementwise import FUNCTIONS
+from vicinal.explanation.derivatives.second_order import engine_of
+from vicinal.explanation.terms import along, expand, taylor_terms
+from vicinal.maths.laws import Beta
+from vicinal.maths.losses import bernoulli, categorical
 
 Y = torch.tensor([0, 2])
 HARD = {"mobilenet"}  # has no second derivative in autograd

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 import iris
 from emulated import DEVICE, Emulated, emulated
 from on_devices import CASES
-from vicinal import devices, study
 from vicinal.cli import app
-from vicinal.devices import checked, honest
-from vicinal.losses import categorical
+from vicinal.machine import devices
+from vicinal.machine.devices import checked, honest
+from vicinal.machine.processes import Place
+from vicinal.maths.losses import categorical
 from vicinal.mixing.mixup import Mixup
-from vicinal.processes import Place
-from vicinal.training import Member, Schedule, train
+from vicinal.study import plan as study
+from vicinal.study.training.loop import Member, Schedule, train
 
 TIMED = ("seconds", "name", "device")  # what differs: names say the kind of device
 

@@ -16,9 +16,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from vicinal.estimators import MixupClassifier, MixupRegressor
-from vicinal.laws import Beta
-from vicinal.losses import bernoulli, categorical, gaussian, poisson
-from vicinal.taylor import expand
+from vicinal.explanation.terms import expand
+from vicinal.maths.laws import Beta
+from vicinal.maths.losses import bernoulli, categorical, gaussian, poisson
 
 WEIGHTED = {
     "check_sample_weight_equivalence_on_dense_data": "weights choose which examples are drawn, "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vicinal.statistics import paired
+from vicinal.maths.statistics import paired
 
 ROOT = Path(__file__).parents[1]
 spec = importlib.util.spec_from_file_location("evidence", ROOT / "benchmarks" / "evidence.py")

@@ -16,10 +16,13 @@ import pytest
 import vicinal
 from deadly import Deadly, Raising
 from iris import METHODS, OPTIONS, execute
-from vicinal import cli, executors, locks, processes, store, study
-from vicinal.cli.methods import parse_methods
-from vicinal.executors import launch
-from vicinal.executors.work import Outcome, WorkersDied, names_of
+from vicinal import cli
+from vicinal.machine import locks, processes
+from vicinal.study import executors, store
+from vicinal.study import plan as study
+from vicinal.study.executors import launch
+from vicinal.study.executors.work import Outcome, WorkersDied, names_of
+from vicinal.study.methods import parse_methods
 
 SOURCE = str(Path(vicinal.__file__).parents[1])
 

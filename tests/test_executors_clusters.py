@@ -11,7 +11,9 @@ import pytest
 import vicinal
 from deadly import Deadly
 from iris import METHODS, execute
-from vicinal import cli, runs, study
+from vicinal import cli
+from vicinal.study import plan as study
+from vicinal.study import run as runs
 
 SOURCE = str(Path(vicinal.__file__).parents[1])
 

@@ -8,12 +8,14 @@ from scipy.stats import beta
 from torch import nn
 
 from reference import dense
-from vicinal.expansions.expanded import Expanded, least_loss
-from vicinal.expansions.masked import expand_strategy
-from vicinal.expansions.noise import expand_noise
-from vicinal.expansions.shrunk import expand_shrunk
-from vicinal.laws import Beta, Fixed, Uniform
-from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians, poisson
+from vicinal.explanation.expansions.expanded import Expanded, least_loss
+from vicinal.explanation.expansions.masked import expand_strategy
+from vicinal.explanation.expansions.noise import expand_noise
+from vicinal.explanation.expansions.shrunk import expand_shrunk
+from vicinal.explanation.risk import vicinal_risk
+from vicinal.explanation.terms import expand, taylor_terms
+from vicinal.maths.laws import Beta, Fixed, Uniform
+from vicinal.maths.losses import bernoulli, bernoullis, categorical, gaussian, gaussians, poisson
 from vicinal.mixing.cutting import CutMix, HMix
 from vicinal.mixing.draw import Draw
 from vicinal.mixing.fmix import FMix
@@ -21,8 +23,6 @@ from vicinal.mixing.gaussian import GMix
 from vicinal.mixing.labels import vicinal_losses
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.noisy import NoisyFeatureMixup
-from vicinal.risk import vicinal_risk
-from vicinal.taylor import expand, taylor_terms
 
 FAMILIES = [categorical, bernoulli, gaussian, poisson, bernoullis, gaussians]
 LAWS = [Beta(1), Beta(0.3), Beta(0.5, 2), Beta(4, 1.5)]

@@ -14,8 +14,8 @@ from torch import nn
 
 from vicinal.cli import app
 from vicinal.data import load
-from vicinal.model_files import load_model
-from vicinal.models import MODELS, Standardise
+from vicinal.models.named import load_model
+from vicinal.models.reference import MODELS, Standardise
 
 pillow = pytest.importorskip("PIL.Image")
 FAST = ["--alphas", "0.2", "1.0", "--pairs", "400", "--shown", "2"]

@@ -9,13 +9,13 @@ import torch
 from scipy.integrate import quad
 from torch import nn
 
-from vicinal import files
-from vicinal.derivatives.second_order import engine_of
-from vicinal.explanation import _remainders, explain
-from vicinal.laws import Beta
-from vicinal.losses import categorical
-from vicinal.risk import vicinal_risk
-from vicinal.taylor import expand
+from vicinal.explanation.derivatives.second_order import engine_of
+from vicinal.explanation.risk import vicinal_risk
+from vicinal.explanation.summary import _remainders, explain
+from vicinal.explanation.terms import expand
+from vicinal.machine import files
+from vicinal.maths.laws import Beta
+from vicinal.maths.losses import categorical
 
 
 def case(n=30):

@@ -8,22 +8,22 @@ import torch
 from torch import nn
 
 import vicinal
-from vicinal.attacks.fgsm import fgsm
-from vicinal.attacks.pgd import pgd
-from vicinal.expansions.masked import expand_strategy
-from vicinal.expansions.noise import expand_noise
-from vicinal.expansions.shrunk import expand_shrunk
-from vicinal.explanation import explain
-from vicinal.forward import LogitsAt, check_targets, logits_of, unchanged
-from vicinal.laws import Beta
-from vicinal.losses import categorical
+from vicinal.explanation.expansions.masked import expand_strategy
+from vicinal.explanation.expansions.noise import expand_noise
+from vicinal.explanation.expansions.shrunk import expand_shrunk
+from vicinal.explanation.recorder import Recorder
+from vicinal.explanation.risk import vicinal_risk
+from vicinal.explanation.streams.expand import expand_stream
+from vicinal.explanation.streams.risk import risk_stream
+from vicinal.explanation.summary import explain
+from vicinal.explanation.terms import expand, taylor_terms
+from vicinal.maths.laws import Beta
+from vicinal.maths.losses import categorical
 from vicinal.mixing.mixup import Mixup
-from vicinal.recorder import Recorder
-from vicinal.risk import vicinal_risk
+from vicinal.models.forward import LogitsAt, check_targets, logits_of, unchanged
 from vicinal.robustness import accuracy_curve
-from vicinal.stream.expand import expand_stream
-from vicinal.stream.risk import risk_stream
-from vicinal.taylor import expand, taylor_terms
+from vicinal.robustness.attacks.fgsm import fgsm
+from vicinal.robustness.attacks.pgd import pgd
 
 
 class Counting(nn.Module):

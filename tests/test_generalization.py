@@ -19,8 +19,8 @@ from vicinal.generalization import (
     retentive,
     size_curve,
 )
-from vicinal.laws import Beta, Fixed, Tilted, Uniform
-from vicinal.losses import bernoulli, categorical, gaussian, poisson
+from vicinal.maths.laws import Beta, Fixed, Tilted, Uniform
+from vicinal.maths.losses import bernoulli, categorical, gaussian, poisson
 
 
 def normal(n, d, seed=0):

@@ -13,8 +13,8 @@ from vicinal.generalization import (
     hidden_regulariser,
     size_curve,
 )
-from vicinal.laws import Beta
-from vicinal.losses import bernoulli, gaussian
+from vicinal.maths.laws import Beta
+from vicinal.maths.losses import bernoulli, gaussian
 
 
 def normal(n, d, seed=0):

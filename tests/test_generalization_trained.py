@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vicinal.generalization import bound_of_trained, glm_bound
-from vicinal.losses import bernoulli, categorical, gaussian
+from vicinal.maths.losses import bernoulli, categorical, gaussian
 
 
 def normal(n, d, seed=0):

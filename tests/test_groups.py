@@ -5,13 +5,14 @@ import sys
 import pytest
 from torch import nn
 
-from vicinal import groups, study
 from vicinal.mixing.choice import During
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.hidden import ManifoldMixup
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.mixupe import MixupE
 from vicinal.mixing.regmixup import RegMixup
+from vicinal.study import plan as study
+from vicinal.study import together as groups
 
 OPTIONS = {
     "data": "digits",

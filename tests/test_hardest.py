@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from vicinal.data import load
-from vicinal.hardest import hardest
+from vicinal.study.hardest import hardest
 
 
 def test_the_largest_losses_come_first():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import quad
 
-from vicinal.laws import Beta, Fixed, Law, Tilted, Uniform, glm_coefficient, mean_larger_share
+from vicinal.maths.laws import Beta, Fixed, Law, Tilted, Uniform, glm_coefficient, mean_larger_share
 
 SHAPES = st.floats(0.05, 20)
 LAWS = [Beta(0.2), Beta(1), Beta(0.3, 0.7), Beta(4, 2), Uniform(), Fixed(0.7), Fixed(1.0)]

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 import vicinal as vc
-from vicinal.attacks.transfer import transfer
-from vicinal.audit import Case, audit
-from vicinal.robustness.alignment import alignment
+from vicinal.robustness.attacks.transfer import transfer
+from vicinal.robustness.theory.alignment import alignment
+from vicinal.study.audit import Case, audit
 
 FEW = {
     "attacks.apgd.STEPS": 4,

@@ -7,12 +7,12 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from vicinal import study
 from vicinal.data import load
-from vicinal.libraries import library_model
 from vicinal.mixing.mixup import Mixup
-from vicinal.model_files import build_model
-from vicinal.models import Standardise
+from vicinal.models.libraries import library_model
+from vicinal.models.named import build_model
+from vicinal.models.reference import Standardise
+from vicinal.study import plan as study
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import vicinal
-from vicinal import locks
+from vicinal.machine import locks
 
 SOURCE = str(Path(vicinal.__file__).parents[1])
 OWNER = """

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from scipy import stats
 
-from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians, poisson
+from vicinal.maths.losses import bernoulli, bernoullis, categorical, gaussian, gaussians, poisson
 
 SCALAR = [bernoulli, gaussian, poisson]
 SEVERAL = [bernoullis, gaussians]

@@ -7,8 +7,8 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vicinal import members
-from vicinal.members import MemberByMember
+from vicinal.study.training import layers as members
+from vicinal.study.training.layers import MemberByMember
 
 LAYERS = {
     "plain": (lambda: nn.Conv2d(2, 3, 3), (2, 5, 5)),

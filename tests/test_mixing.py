@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from reference import mixing as slow
 from strategies import STRATEGIES, mixture, net
-from vicinal.losses import categorical
+from vicinal.maths.losses import categorical
 from vicinal.mixing.apply import mix
 from vicinal.mixing.draw import Blend, Draw
 from vicinal.mixing.labels import mixed_loss, soft_targets, vicinal_losses

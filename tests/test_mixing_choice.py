@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from vicinal.laws import Fixed
+from vicinal.maths.laws import Fixed
 from vicinal.mixing.choice import During, RandomChoice, mixup_or_cutmix
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.mixup import Mixup

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vicinal.losses import categorical
+from vicinal.maths.losses import categorical
 from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import CutMix, ResizeMix
 from vicinal.mixing.kway import DirichletMixup

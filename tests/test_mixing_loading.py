@@ -13,9 +13,9 @@ from torch.utils.data import (
     get_worker_info,
 )
 
+from vicinal.maths.randomness import draw_generator
 from vicinal.mixing.loading import Collate, Keyed, KeyedBatches
 from vicinal.mixing.mixup import Mixup
-from vicinal.randomness import draw_generator
 
 
 def test_no_lambda_comes_twice():

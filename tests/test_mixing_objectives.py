@@ -11,7 +11,7 @@ from scipy.stats import beta, chisquare, ks_2samp, kstest
 from torch import nn
 
 from reference import mixing as slow
-from vicinal.losses import bernoulli, bernoullis, categorical, gaussian
+from vicinal.maths.losses import bernoulli, bernoullis, categorical, gaussian
 from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.draw import Draw, Objective

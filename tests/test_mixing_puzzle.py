@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, chisquare, kstest
 
 from reference import puzzle as slow
-from vicinal.losses import categorical
+from vicinal.maths.losses import categorical
 from vicinal.mixing.apply import mix
 from vicinal.mixing.blocks import cheapest_masks, moves
 from vicinal.mixing.cells import Cells, pixels

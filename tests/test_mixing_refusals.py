@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from strategies import STRATEGIES
-from vicinal.losses import categorical
+from vicinal.maths.losses import categorical
 from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import CutMix, HMix, ResizeMix
 from vicinal.mixing.fmix import FMix

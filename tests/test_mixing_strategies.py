@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from scipy.stats import beta, kstest
 
 from strategies import STRATEGIES
-from vicinal.cli.methods import methods_by_name, parse_methods
-from vicinal.laws import Fixed
-from vicinal.losses import categorical
+from vicinal.maths.laws import Fixed
+from vicinal.maths.losses import categorical
 from vicinal.mixing.apply import mix
 from vicinal.mixing.choice import RandomChoice
 from vicinal.mixing.cutting import CutMix, HMix, ResizeMix
@@ -21,6 +20,7 @@ from vicinal.mixing.labels import mixed_loss, soft_targets, vicinal_losses
 from vicinal.mixing.mixup import Mixup, k_mixup
 from vicinal.mixing.pairing import Roll
 from vicinal.mixing.remix import Remix
+from vicinal.study.methods import methods_by_name, parse_methods
 
 each_strategy = pytest.mark.parametrize("name", STRATEGIES)
 COUNT = 3000

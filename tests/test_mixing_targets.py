@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vicinal.losses import categorical, gaussian
+from vicinal.maths.losses import categorical, gaussian
 from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import CutMix, ResizeMix
 from vicinal.mixing.draw import Blend, Draw

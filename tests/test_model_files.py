@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vicinal.data import load
-from vicinal.model_files import build_model, load_model
+from vicinal.models.named import build_model, load_model
 
 
 @pytest.fixture

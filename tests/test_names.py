@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vicinal import study
-from vicinal.cli.methods import parse_methods
+from vicinal.study import plan as study
+from vicinal.study.methods import parse_methods
 
 USUAL = {
     "data": "digits", "model": None, "seeds": 1, "epochs": 30, "train_size": None,

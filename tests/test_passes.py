@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from vicinal import passes
 from vicinal.data import load
-from vicinal.forward import unchanged
-from vicinal.measurement import evaluation, measure
 from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.draw import Draw
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.rows import mix_rows
-from vicinal.model_files import build_model
-from vicinal.passes import Passes
+from vicinal.models import passes
+from vicinal.models.forward import unchanged
+from vicinal.models.named import build_model
+from vicinal.models.passes import Passes
+from vicinal.study.measures import evaluation, measure
 
 
 def convolutions():
@@ -133,7 +133,7 @@ def test_a_study_in_parts_measures_the_same(data, little, monkeypatch, tmp_path)
     split = replace(whole, test=type(test)(test.x[:30], test.y[:30], test.rows[:30]))
     model = Counted(build_model("cnn" if data == "digits" else "mlp", split, 0))
     found, most = [], []
-    monkeypatch.setattr("vicinal.measurement.PAIRS", 200)
+    monkeypatch.setattr("vicinal.study.measures.PAIRS", 200)
     for memory, numbers in ((passes.MEMORY, 2**24), (little, 2**9)):
         monkeypatch.setattr(passes, "MEMORY", memory)
         monkeypatch.setattr("vicinal.mixing.rows.NUMBERS", numbers)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vicinal.pictures import LARGEST, picture
+from vicinal.machine.pictures import LARGEST, picture
 
 
 def read_back(address):

@@ -6,13 +6,13 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from vicinal import study
 from vicinal.cli import app
 from vicinal.data import load
 from vicinal.mixing.mixup import Mixup
-from vicinal.model_files import build_model
-from vicinal.models import mlp
-from vicinal.pretrained import fill, starting_model, weights_from
+from vicinal.models.named import build_model
+from vicinal.models.reference import mlp
+from vicinal.models.weights import fill, starting_model, weights_from
+from vicinal.study import plan as study
 
 OPTIONS = {
     "data": "iris",

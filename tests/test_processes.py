@@ -19,18 +19,18 @@ import torch
 from torch import nn
 
 from vicinal import cli
-from vicinal.attacks.worst import worst_case
-from vicinal.audit import Case, audit
 from vicinal.cli.tune import tune
 from vicinal.data import load
-from vicinal.explanation import explain
-from vicinal.losses import bernoulli, categorical
+from vicinal.explanation.summary import explain
+from vicinal.machine.processes import ALONE, join, launch, leave, place, spread
+from vicinal.maths.losses import bernoulli, categorical
 from vicinal.mixing.hidden import ManifoldMixup
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.regmixup import RegMixup
-from vicinal.model_files import build_model
-from vicinal.processes import ALONE, join, launch, leave, place, spread
-from vicinal.training import Member, Schedule, train
+from vicinal.models.named import build_model
+from vicinal.robustness.attacks.worst import worst_case
+from vicinal.study.audit import Case, audit
+from vicinal.study.training.loop import Member, Schedule, train
 
 SCHEDULE = Schedule(epochs=3, batch_size=6, learning_rate=0.03, weight_decay=1e-2, parts=3)
 
@@ -341,7 +341,7 @@ def test_more_processes_than_can_share_a_batch_are_refused_before_they_start(
     command, monkeypatch, capsys, tmp_path
 ):
     """Than it has examples, or the data do, or parts; or beside jobs; or within torchrun."""
-    monkeypatch.setattr("vicinal.processes.launch", None)  # which nothing may call
+    monkeypatch.setattr("vicinal.machine.processes.launch", None)  # which nothing may call
     common = ["--data", "iris", "--methods", "erm", "mixup", "--out", str(tmp_path / "new")]
     for options, message in (
         (["2", "--batch-size", "1"], "1 examples cannot be cut into 2 parts for 2 processes"),
@@ -392,7 +392,7 @@ def test_an_audit_of_two_processes_is_killed_and_one_goes_on(tmp_path):
 
 def test_more_processes_than_batches_are_refused_before_they_start(monkeypatch, capsys, tmp_path):
     weights = weights_for("wine", tmp_path)
-    monkeypatch.setattr("vicinal.processes.launch", None)  # which nothing may call
+    monkeypatch.setattr("vicinal.machine.processes.launch", None)  # which nothing may call
     for options, message in (
         (["--processes", "3"], "at most 1, as there are 54 examples to attack, in batches of 128"),
         (["--processes", "0"], "processes must be at least 1, got 0"),

@@ -1,6 +1,7 @@
 """The public face: what the stub lists can be had, is documented, and nothing slow is imported."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -48,3 +49,28 @@ def test_a_function_with_the_name_of_its_package_stays_a_function():
 def test_import_is_lazy():
     code = "import sys, vicinal, vicinal.cli; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("was", "name"),
+    [
+        ("vicinal.statistics", "paired"),
+        ("vicinal.processes", "Place"),
+        ("vicinal.attacks.worst", "Account"),
+        ("vicinal.reproduce.calibration", "measure"),
+    ],
+)
+def test_paths_that_the_documentation_once_showed_still_lead_there(was, name):
+    sys.modules.pop(was, None)
+    with pytest.warns(DeprecationWarning, match="is now vicinal"):
+        found = getattr(importlib.import_module(was), name)
+    assert found is getattr(sys.modules[found.__module__], name)
+
+
+def test_names_of_a_room_are_those_of_the_whole():
+    for room in ("mixing", "explanation", "robustness", "generalization", "estimators"):
+        package = importlib.import_module(f"vicinal.{room}")
+        for node in IMPORTS:
+            if node.module.split(".")[0] == room:
+                for alias in node.names:
+                    assert getattr(package, alias.name) is getattr(vicinal, alias.name)

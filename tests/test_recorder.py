@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from vicinal.laws import Beta
-from vicinal.losses import categorical
-from vicinal.recorder import Recorder
-from vicinal.taylor import expand
+from vicinal.explanation.recorder import Recorder
+from vicinal.explanation.terms import expand
+from vicinal.maths.laws import Beta
+from vicinal.maths.losses import categorical
 
 
 def test_records_every_few_epochs_without_a_trace():

@@ -11,15 +11,15 @@ import pytest
 from rich.console import Console
 
 from runs import EVIL, failed, record, three_seeds
-from vicinal import store
 from vicinal.report import compare, render, summary, verdict, write
-from vicinal.report.curves import learning_curves
-from vicinal.report.figures import finished
-from vicinal.report.findings import sentences
-from vicinal.report.headline import headline
+from vicinal.report.figures.chosen import finished
+from vicinal.report.figures.curves import learning_curves
+from vicinal.report.figures.panels import styles
 from vicinal.report.numbers import differences, number, spread
-from vicinal.report.panels import styles
 from vicinal.report.rows import line
+from vicinal.report.words.findings import sentences
+from vicinal.report.words.headline import headline
+from vicinal.study import store
 
 
 def test_paired_differences_by_hand():

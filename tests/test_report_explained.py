@@ -6,8 +6,9 @@ from html import unescape
 import numpy as np
 import pytest
 
-from vicinal.report import explained, still
-from vicinal.report.strengths import figures, missed
+from vicinal.report.figures import still
+from vicinal.report.figures.strengths import figures, missed
+from vicinal.report.pages import explained
 
 EVIL = "<script>alert(1)</script>"
 

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from runs import EVIL, record, three_seeds
-from vicinal import store
 from vicinal.report import compare, write
 from vicinal.report.exports import EXPORTS, as_csv, as_json, latex, markdown
-from vicinal.report.headline import glance, headline
+from vicinal.report.words.headline import glance, headline
+from vicinal.study import store
 
 
 def test_glance_reads_the_intervals():

@@ -3,13 +3,14 @@
 import copy
 
 from runs import EVIL, record
-from vicinal.report import comparison, page
-from vicinal.report.figures import finished
-from vicinal.report.findings import sentences
-from vicinal.report.headline import glance
-from vicinal.report.masking import CHECKS, masking
-from vicinal.report.panels import styles
-from vicinal.report.perturbed import robustness
+from vicinal.report import comparison
+from vicinal.report.figures.chosen import finished
+from vicinal.report.figures.masking import CHECKS, masking
+from vicinal.report.figures.panels import styles
+from vicinal.report.figures.perturbed import robustness
+from vicinal.report.pages import page
+from vicinal.report.words.findings import sentences
+from vicinal.report.words.headline import glance
 from vicinal.robustness import masking as masking_of_models
 from vicinal.robustness import signs
 

@@ -7,9 +7,9 @@ import pytest
 
 import vicinal as vc
 from runs import failed, record, three_seeds
-from vicinal import store
 from vicinal.report import write
 from vicinal.report.exports import as_csv
+from vicinal.study import store
 
 
 def folder_of(folder, records):

@@ -4,11 +4,11 @@ import pytest
 
 from runs import record, three_seeds
 from vicinal.report import compare, verdict
-from vicinal.report.figures import FIGURES, finished
-from vicinal.report.generalization import bounds, gaps
+from vicinal.report.figures.chosen import FIGURES, finished
+from vicinal.report.figures.generalization import bounds, gaps
+from vicinal.report.figures.panels import styles
+from vicinal.report.figures.strength import strength
 from vicinal.report.metrics import measurements
-from vicinal.report.panels import styles
-from vicinal.report.strength import strength
 
 
 def drawn(runs, figure):

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from reproductions import FIGURES, measured
-from vicinal import files
 from vicinal.calibration import calibration_of_positive
-from vicinal.laws import Fixed, Uniform
-from vicinal.randomness import generator
-from vicinal.reproduce import approximation, bound, calibration, cosine, robustness, run
-from vicinal.reproduce.measured import Curve, Measured, Size, looked_at
-from vicinal.reproduce.networks import Diverged, lenet, linear, relu
-from vicinal.reproduce.sets import MOONS, exactly_centred, sized, two_classes
-from vicinal.robustness.alignment import alignment
+from vicinal.machine import files
+from vicinal.maths.laws import Fixed, Uniform
+from vicinal.maths.randomness import generator
+from vicinal.robustness.theory.alignment import alignment
+from vicinal.study.reproduce import approximation, bound, calibration, cosine, robustness, run
+from vicinal.study.reproduce.measured import Curve, Measured, Size, looked_at
+from vicinal.study.reproduce.networks import Diverged, lenet, linear, relu
+from vicinal.study.reproduce.sets import MOONS, exactly_centred, sized, two_classes
 
 
 def series(name, drawing):

@@ -9,10 +9,10 @@ import pytest
 
 from reproductions import NAMES, made_up, records, reproduced
 from vicinal import cli
-from vicinal.report import still
+from vicinal.maths.statistics import Paired
+from vicinal.report.figures import still
 from vicinal.report.reproduced import page
 from vicinal.report.reproduced.claims import at_least, paragraph, towards, within
-from vicinal.statistics import Paired
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from scipy.integrate import quad
 from torch import nn
 
 from reference import dense
-from vicinal.laws import Beta, Fixed, Uniform
-from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians, poisson
-from vicinal.pairs.every import over_all_pairs, pair_losses, unordered
-from vicinal.pairs.linear import is_affine
-from vicinal.risk import vicinal_risk
+from vicinal.explanation.pairs.every import over_all_pairs, pair_losses, unordered
+from vicinal.explanation.pairs.linear import is_affine
+from vicinal.explanation.risk import vicinal_risk
+from vicinal.maths.laws import Beta, Fixed, Uniform
+from vicinal.maths.losses import bernoulli, bernoullis, categorical, gaussian, gaussians, poisson
 
 FAMILIES = [categorical, bernoulli, gaussian, poisson, bernoullis, gaussians]
 

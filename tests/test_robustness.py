@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from norms import NORMS, dual
-from vicinal.losses import bernoulli, gaussian
+from vicinal.maths.losses import bernoulli, gaussian
 from vicinal.robustness import accuracy_curve
 
 THETA = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from norms import NORMS, dual
-from vicinal.losses import bernoulli, gaussian
+from vicinal.maths.losses import bernoulli, gaussian
 from vicinal.robustness.distances import minimal_distances, paired_accuracy
 
 THETA = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
@@ -50,8 +50,8 @@ def test_a_check_by_apgd_corrects_the_curve(monkeypatch):
     """A search that finds nothing is found out and replaced."""
     x = torch.randn(30, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y = (linear(x) > 0).long()
-    monkeypatch.setattr("vicinal.attacks.fab.STEPS", 1)
-    monkeypatch.setattr("vicinal.attacks.fmn.STEPS", 1)
+    monkeypatch.setattr("vicinal.robustness.attacks.fab.STEPS", 1)
+    monkeypatch.setattr("vicinal.robustness.attacks.fmn.STEPS", 1)
     model = lambda x: linear(x).detach() if blind[0] else linear(x)
     blind = [True]
     found = minimal_distances(model, x, y, bounds=None, family=bernoulli)
@@ -64,10 +64,10 @@ def test_a_check_by_apgd_corrects_the_curve(monkeypatch):
         blind[0] = True
         return result
 
-    from vicinal.attacks import apgd
+    from vicinal.robustness.attacks import apgd
 
     attack = apgd.attack
-    monkeypatch.setattr("vicinal.attacks.apgd.attack", sees)
+    monkeypatch.setattr("vicinal.robustness.attacks.apgd.attack", sees)
     found = minimal_distances(model, x, y, bounds=None, family=bernoulli, check_at=[0.2])
     margins = linear(x).abs() / THETA.abs().sum()
     assert found.checks[0].tried == 30

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from norms import NORMS
-from vicinal.losses import bernoulli, categorical, gaussian
+from vicinal.maths.losses import bernoulli, categorical, gaussian
 from vicinal.robustness.masking import masking
 
 

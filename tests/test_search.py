@@ -11,9 +11,12 @@ import pytest
 import torch
 
 import iris
-from vicinal import cli, runs, search, study
-from vicinal.cli.methods import parse_methods, searched, with_strength
+from vicinal import cli
 from vicinal.data import load
+from vicinal.study import plan as study
+from vicinal.study import run as runs
+from vicinal.study import search
+from vicinal.study.methods import parse_methods, searched, with_strength
 
 OPTIONS = iris.OPTIONS | {"together": study.TOGETHER}
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from vicinal import members as one_by_one
-from vicinal.losses import categorical, gaussian
+from vicinal.maths.losses import categorical, gaussian
+from vicinal.maths.randomness import draw_generator
 from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import CutMix, ResizeMix
 from vicinal.mixing.hidden import ManifoldMixup
@@ -16,9 +16,9 @@ from vicinal.mixing.kway import DirichletMixup
 from vicinal.mixing.labels import soft_targets
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.regmixup import RegMixup
-from vicinal.randomness import draw_generator
-from vicinal.stack import Unlike, joined
-from vicinal.training import Member, Schedule, train
+from vicinal.study.training import layers as one_by_one
+from vicinal.study.training.loop import Member, Schedule, train
+from vicinal.study.training.stack import Unlike, joined
 
 SCHEDULE = Schedule(epochs=4, batch_size=8, learning_rate=0.03, weight_decay=1e-2)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import vicinal
-from vicinal import files, store
+from vicinal.machine import files
+from vicinal.study import store
 
 CONFIGURATION = {"method": "erm", "seed": 0}
 

@@ -14,15 +14,15 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data.distributed import DistributedSampler
 
-from vicinal.laws import Beta, Fixed
-from vicinal.losses import categorical
-from vicinal.processes import Place
-from vicinal.risk import vicinal_risk
-from vicinal.stream.batches import Walk
-from vicinal.stream.expand import expand_stream
-from vicinal.stream.reservoir import Pool, summary
-from vicinal.stream.risk import risk_stream
-from vicinal.taylor import expand
+from vicinal.explanation.risk import vicinal_risk
+from vicinal.explanation.streams.batches import Walk
+from vicinal.explanation.streams.expand import expand_stream
+from vicinal.explanation.streams.reservoir import Pool, summary
+from vicinal.explanation.streams.risk import risk_stream
+from vicinal.explanation.terms import expand
+from vicinal.machine.processes import Place
+from vicinal.maths.laws import Beta, Fixed
+from vicinal.maths.losses import categorical
 
 STREAMED = {"expand": expand_stream, "risk": risk_stream}
 

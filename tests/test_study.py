@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from vicinal import measurement, runs, store, study
 from vicinal.calibration import calibration
 from vicinal.data import load
-from vicinal.losses import categorical
+from vicinal.explanation.risk import vicinal_risk
+from vicinal.explanation.terms import expand
+from vicinal.maths.losses import categorical
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.mixup import Mixup
-from vicinal.models import MODELS, Standardise
+from vicinal.models.reference import MODELS, Standardise
 from vicinal.report import render
-from vicinal.risk import vicinal_risk
 from vicinal.robustness import accuracy_curve
-from vicinal.taylor import expand
+from vicinal.study import measures as measurement
+from vicinal.study import plan as study
+from vicinal.study import run as runs
+from vicinal.study import store
 
 METHODS = {"erm": None, "mixup(alpha=1)": Mixup(1.0)}
 OPTIONS = {
@@ -219,8 +222,8 @@ def test_values_are_measured_in_their_units(tmp_path):
     """Train again on values, keep the model, and measure errors with scikit-learn."""
     from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-    from vicinal.model_files import build_model
-    from vicinal.training import Member, Schedule, train
+    from vicinal.models.named import build_model
+    from vicinal.study.training.loop import Member, Schedule, train
 
     (record,) = execute(tmp_path, {"mixup": Mixup(1.0)}, data="diabetes", seeds=1)
     split = load("diabetes", 0)

@@ -9,15 +9,15 @@ import pytest
 import torch
 from sklearn import metrics
 
-from vicinal import study
 from vicinal.cli import app
 from vicinal.data import load, read
 from vicinal.data.raw import checked
 from vicinal.data.targets import targets
 from vicinal.mixing.mixup import Mixup
-from vicinal.model_files import build_model
+from vicinal.models.named import build_model
 from vicinal.report import render
-from vicinal.training import Member, Schedule, train
+from vicinal.study import plan as study
+from vicinal.study.training.loop import Member, Schedule, train
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(160, 4))
@@ -172,8 +172,8 @@ def test_the_report_pairs_labels_over_seeds():
     """By hand: the differences of average precision are 10 and 20 points."""
     from runs import record
     from vicinal.report.comparison import compare
-    from vicinal.report.figures import finished
-    from vicinal.report.labels import by_label
+    from vicinal.report.figures.chosen import finished
+    from vicinal.report.figures.labels import by_label
 
     def of(method, seed, precision):
         one = {"label": "rain", "on": 0.25, "accuracy": 0.8, "average_precision": precision}

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from reference import dense
-from vicinal.derivatives.choice import BACKWARD, DIFFERENCES, FORWARD
-from vicinal.derivatives.second_order import engine_of
-from vicinal.laws import Beta, Fixed
-from vicinal.losses import bernoulli, bernoullis, categorical, gaussian, gaussians, poisson
-from vicinal.risk import vicinal_risk
-from vicinal.taylor import contributions, expand, taylor_terms, terms_of
+from vicinal.explanation.derivatives.choice import BACKWARD, DIFFERENCES, FORWARD
+from vicinal.explanation.derivatives.second_order import engine_of
+from vicinal.explanation.risk import vicinal_risk
+from vicinal.explanation.terms import contributions, expand, taylor_terms, terms_of
+from vicinal.maths.laws import Beta, Fixed
+from vicinal.maths.losses import bernoulli, bernoullis, categorical, gaussian, gaussians, poisson
 
 FAMILIES = [categorical, bernoulli, gaussian, poisson, bernoullis, gaussians]
 ACTIVATIONS = [nn.Tanh, nn.SiLU, nn.GELU, nn.Softplus]

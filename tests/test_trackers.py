@@ -7,8 +7,9 @@ import time
 import pytest
 
 from runs import failed, record
-from vicinal import cli, trackers
-from vicinal.trackers import tell
+from vicinal import cli
+from vicinal.report import trackers
+from vicinal.report.trackers import tell
 
 RUNS = [record("erm", 0), record("mixup(alpha=0.2)", 0, 0.95), failed("erm", 1)]
 

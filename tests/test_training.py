@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vicinal import checkpoints
-from vicinal.files import write_bytes
-from vicinal.losses import categorical
+from vicinal.machine import checkpoints
+from vicinal.machine.files import write_bytes
+from vicinal.maths.losses import categorical
+from vicinal.maths.randomness import draw_generator, generator
 from vicinal.mixing.choice import During
 from vicinal.mixing.mixup import Mixup
-from vicinal.randomness import draw_generator, generator
-from vicinal.training import Member, Schedule, train
+from vicinal.study.training.loop import Member, Schedule, train
 
 SCHEDULE = Schedule(epochs=4, batch_size=7, learning_rate=0.1, weight_decay=1e-3)
 

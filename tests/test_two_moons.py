@@ -6,13 +6,13 @@ import torch
 from sklearn.datasets import make_moons
 from torch import nn
 
-from vicinal.expansions.shrunk import expand_shrunk
-from vicinal.laws import Beta
-from vicinal.losses import bernoulli
+from vicinal.explanation.expansions.shrunk import expand_shrunk
+from vicinal.explanation.risk import vicinal_risk
+from vicinal.explanation.terms import expand
+from vicinal.maths.laws import Beta
+from vicinal.maths.losses import bernoulli
 from vicinal.mixing.labels import vicinal_losses
 from vicinal.mixing.mixup import Mixup
-from vicinal.risk import vicinal_risk
-from vicinal.taylor import expand
 
 
 def moons():

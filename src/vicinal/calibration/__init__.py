@@ -5,9 +5,7 @@ from vicinal.calibration.classes import ClasswiseSums as ClasswiseSums
 from vicinal.calibration.classes import classwise as classwise
 from vicinal.calibration.entries import calibration_of_positive as calibration_of_positive
 from vicinal.calibration.entries import calibration_of_prediction as calibration_of_prediction
-from vicinal.calibration.entries import (
-    calibration_of_probabilities as calibration_of_probabilities,
-)
+from vicinal.calibration.entries import calibration_of_probabilities as calibration_of_probabilities
 from vicinal.calibration.intervals import bootstrap as bootstrap
 from vicinal.calibration.intervals import paired_bootstrap as paired_bootstrap
 from vicinal.calibration.measure import CalibrationSums as CalibrationSums

@@ -8,7 +8,7 @@ from jaxtyping import Float, Shaped
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from vicinal.statistics import Interval
+from vicinal.maths.statistics import Interval
 
 Measure = Callable[[Tensor, Tensor], float]
 """A function of (logits, y) to a number, such as ``lambda z, y: calibration(z, y).ece``."""

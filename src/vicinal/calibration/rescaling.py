@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vicinal.forward import Model, logits_of
-from vicinal.laws import Law, mean_larger_share
+from vicinal.maths.laws import Law, mean_larger_share
+from vicinal.models.forward import Model, logits_of
 
 
 class Rescaled(nn.Module):
@@ -28,7 +28,7 @@ class Rescaled(nn.Module):
         Carratino, Cissé, Jenatton, Vert (2022), On mixup regularization, JMLR 23, section 5.
 
     Example:
-        >>> from vicinal.laws import Beta
+        >>> from vicinal.maths.laws import Beta
         >>> model = Rescaled(lambda x: 2 * x, Beta(1.0), torch.ones(1), torch.zeros(1))
         >>> model(torch.tensor([[5.0]]))  # 2 · (3/4 · 5 + 1/4) · 4/3
         tensor([[10.6667]])

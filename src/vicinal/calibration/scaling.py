@@ -11,12 +11,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import brentq, minimize
 from torch import Tensor
 
-from vicinal.calibration.checks import (
-    check_finite,
-    check_ids,
-    check_logits,
-    refuse_probabilities,
-)
+from vicinal.calibration.checks import check_finite, check_ids, check_logits, refuse_probabilities
 from vicinal.calibration.entries import calibration_of_positive
 from vicinal.calibration.measure import calibration
 from vicinal.calibration.record import Calibration

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.special import ndtri
 from torch import Tensor
 
-from vicinal.statistics import Interval, proportion
+from vicinal.maths.statistics import Interval, proportion
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from vicinal.cli.explain import explain
 from vicinal.cli.report import report
 from vicinal.cli.reproduce import reproduce
 from vicinal.cli.tune import tune
-from vicinal.names import unknown
+from vicinal.machine.names import unknown
 
 START = """To begin:
 

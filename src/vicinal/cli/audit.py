@@ -79,7 +79,7 @@ def audit(
         out: Folder for the results.
     """
     given = dict(locals())
-    from vicinal.devices import honest, told
+    from vicinal.machine.devices import honest, told
 
     say = Console(stderr=True, emoji=False, quiet=not leads())
     try:
@@ -120,8 +120,8 @@ def audit(
 
 
 def _check_batches(processes: int, attacks: str, examples: int) -> None:
-    from vicinal.attacks.ensemble import BATCH
     from vicinal.robustness import curve
+    from vicinal.robustness.attacks.ensemble import BATCH
 
     size = BATCH if attacks == "full" else curve.BATCH
     many = f"are {examples} examples to attack, in batches of {size}"
@@ -165,9 +165,9 @@ def _case(
     say: Console,
 ) -> dict[str, Any]:
     """What is audited, without what the options say of it as they are."""
-    from vicinal import losses
-    from vicinal.attacked import named, radii
-    from vicinal.attacks.ball import ball
+    from vicinal.maths import losses
+    from vicinal.robustness.attacks.ball import ball
+    from vicinal.robustness.usual import named, radii
 
     chosen, held = (
         getattr(split, part),
@@ -207,7 +207,7 @@ def _tolerance(model: Any, family: Any, x: Any, y: Any) -> float:
     """Twice the root mean squared error."""
     import torch
 
-    from vicinal.forward import unchanged
+    from vicinal.models.forward import unchanged
 
     with torch.no_grad(), unchanged(model) as f:
         error = family.residual(f(x), y).double().reshape(len(y), -1)
@@ -218,8 +218,8 @@ def _audited(options: dict[str, Any], out: Path, say: Console) -> dict[str, Any]
     """The parts of the audit, with progress and warnings told on the way."""
     import warnings
 
-    from vicinal.audit import Case, audit, parts
-    from vicinal.processes import join, leave
+    from vicinal.machine.processes import join, leave
+    from vicinal.study.audit import Case, audit, parts
 
     join()
     case: Case = Case(**options)
@@ -251,8 +251,8 @@ def _audited(options: dict[str, Any], out: Path, say: Console) -> dict[str, Any]
 def _write(record: dict[str, Any], out: Path) -> None:
     import json
 
-    from vicinal import files
-    from vicinal.report import audited
+    from vicinal.machine import files
+    from vicinal.report.pages import audited
 
     command = "vicinal " + shlex.join(sys.argv[1:])
     files.write(out / "audit.json", json.dumps(record, indent=1, allow_nan=False) + "\n")

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from vicinal.cli.errors import FAILED_RUN, refuse
-from vicinal.cli.methods import parse_methods
 from vicinal.cli.processes import check_device, in_processes, shared
 from vicinal.cli.progress import starting, working
+from vicinal.study.methods import parse_methods
 
 Tracker = Literal["mlflow", "tensorboard", "wandb"]
 PLANNED = (
@@ -108,12 +108,12 @@ def compare(
     """
     given = dict(locals())
     with starting():
-        from vicinal import study
-        from vicinal.executors import check
-        from vicinal.measurement import MEASURES
-        from vicinal.processes import join
-        from vicinal.runs import dismiss, follow
-        from vicinal.trackers import installed, tell
+        from vicinal.machine.processes import join
+        from vicinal.report.trackers import installed, tell
+        from vicinal.study import plan as study
+        from vicinal.study.executors import check
+        from vicinal.study.measures import MEASURES
+        from vicinal.study.run import dismiss, follow
     try:
         check_device(device, processes)  # before it is waited for others
     except ValueError as error:
@@ -148,8 +148,9 @@ def compare(
 
 def _report(records: list[dict[str, Any]], out: Path) -> int:
     """Write the report, print the table; the exit status."""
-    from vicinal import files
-    from vicinal.report import comparison, page, terminal  # slow to import, needed only now
+    from vicinal.machine import files
+    from vicinal.report import comparison, terminal
+    from vicinal.report.pages import page
 
     command = "vicinal " + shlex.join(sys.argv[1:])
     files.write(out / "report.html", page.render(records, command=command))

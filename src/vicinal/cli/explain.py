@@ -13,14 +13,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from vicinal.cli.errors import INTERRUPTED, leads, refuse
 from vicinal.cli.processes import check_device, check_processes, in_processes
 from vicinal.cli.tasks import Families, Tasks, check_counts, told_task
-from vicinal.names import known
+from vicinal.machine.names import known
 
 if TYPE_CHECKING:
     import torch
 
     from vicinal.data.split import Part, Split
     from vicinal.data.targets import Task
-    from vicinal.report.explained import Examples
+    from vicinal.report.pages.explained import Examples
 
 
 def explain(
@@ -77,7 +77,7 @@ def explain(
         out: Folder for the results.
     """
     given = dict(locals())
-    from vicinal.devices import honest, told
+    from vicinal.machine.devices import honest, told
 
     say = Console(stderr=True, emoji=False, quiet=not leads())
     try:
@@ -123,8 +123,8 @@ def _opened(
     import torch
 
     from vicinal.data import load
-    from vicinal.model_files import load_model
-    from vicinal.models import MODELS
+    from vicinal.models.named import load_model
+    from vicinal.models.reference import MODELS
 
     torch.set_num_threads(1)  # for small data more threads cost more than they give
     if architecture is not None:
@@ -156,8 +156,10 @@ def _record(
 
     import numpy as np
 
-    from vicinal import explanation, files, losses
-    from vicinal.processes import join, leave
+    from vicinal.explanation import summary
+    from vicinal.machine import files
+    from vicinal.machine.processes import join, leave
+    from vicinal.maths import losses
 
     where = join()
     x = _in_precision_of(model, part.x)
@@ -170,7 +172,7 @@ def _record(
     ):
         warnings.simplefilter("always", UserWarning)
         task = progress.add_task("explaining", total=1.0)
-        found = explanation.explain(
+        found = summary.explain(
             model,
             x,
             part.y.to(x) if part.y.is_floating_point() else part.y,
@@ -203,7 +205,7 @@ def _family(model: Any, x: Any, split: "Split", asked: Families | None, say: Con
     """
     import torch
 
-    from vicinal.forward import unchanged
+    from vicinal.models.forward import unchanged
 
     try:
         with torch.no_grad(), unchanged(model) as f:
@@ -246,7 +248,7 @@ def _settings(
 
 def _named(record: dict[str, Any], split: "Split", part: "Part") -> "Examples":
     """The examples that the record names, and their numbers in the data put into it."""
-    from vicinal.report.explained import Examples
+    from vicinal.report.pages.explained import Examples
 
     found = [example for group in record["carriers"].values() for example in group]
     for example in found:
@@ -272,9 +274,10 @@ def _target(split: "Split", y: float | list[float]) -> str:
 def _write(record: dict[str, Any], examples: "Examples", out: Path) -> None:
     import json
 
-    from vicinal import files
-    from vicinal.report import explained, still
-    from vicinal.report.strengths import figures
+    from vicinal.machine import files
+    from vicinal.report.figures import still
+    from vicinal.report.figures.strengths import figures
+    from vicinal.report.pages import explained
 
     command = "vicinal " + shlex.join(sys.argv[1:])
     page = explained.page(record, examples, command=command)

@@ -61,8 +61,8 @@ def check_device(name: str, processes: int) -> "torch.device":
     Raises:
         ValueError: then.
     """
-    from vicinal.devices import checked
-    from vicinal.processes import check_shared
+    from vicinal.machine.devices import checked
+    from vicinal.machine.processes import check_shared
 
     device = checked(name)
     check_shared(device, sharing(processes))
@@ -74,13 +74,13 @@ def in_processes(processes: int, command: Callable[..., int], given: Mapping[str
 
     Args:
         processes: how many.
-        command: a function of a module; it calls `vicinal.processes.join`.
+        command: a function of a module; it calls `vicinal.machine.processes.join`.
         given: its arguments, which can be pickled.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    from vicinal.processes import launch
+    from vicinal.machine.processes import launch
 
     try:
         return launch(processes, _status, command, given)

@@ -16,7 +16,7 @@ def report(runs: Path, *, out: Path | None = None) -> int:
         out: What to write; by default report.html beside the folder. The ending chooses: .html,
             .md, .tex (a table for booktabs), .json, .csv or .parquet.
     """
-    from vicinal.report import page
+    from vicinal.report.pages import page
 
     out = out or runs.resolve().parent / "report.html"
     if not runs.is_dir():

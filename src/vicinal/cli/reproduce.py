@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vicinal.cli.errors import FAILED_RUN, INTERRUPTED, refuse
-from vicinal.names import known
+from vicinal.machine.names import known
 
 if TYPE_CHECKING:  # --help does not wait for torch
     from vicinal.report.reproduced.page import Reproduced
-    from vicinal.reproduce.run import Reproduction
+    from vicinal.study.reproduce.run import Reproduction
 
 FIGURES = (
     "approximation",
@@ -88,7 +88,7 @@ def reproduce(
 def _figures(data: str | None) -> "dict[str, Reproduction]":
     """Every figure by name; data that cannot be had fail now."""
     from vicinal.data import read
-    from vicinal.reproduce import (
+    from vicinal.study.reproduce import (
         approximation,
         bound,
         calibration,
@@ -121,10 +121,10 @@ def _measured(
     say: Console,
 ) -> "Reproduced":
     """Measure one figure, and write all that it gives."""
-    from vicinal import files
-    from vicinal.report import still
+    from vicinal.machine import files
+    from vicinal.report.figures import still
     from vicinal.report.reproduced import page
-    from vicinal.reproduce.run import records
+    from vicinal.study.reproduce.run import records
 
     size = figure.QUICK if quick else figure.FULL
     size = replace(size, seeds=seeds or size.seeds)
@@ -152,7 +152,7 @@ def _measured(
 
 
 def _write(path: Path, made: Callable[[str], str]) -> None:
-    from vicinal import files
+    from vicinal.machine import files
 
     files.write(path, made("vicinal " + shlex.join(sys.argv[1:])))
 

@@ -14,17 +14,17 @@ from rich.table import Table
 from rich.text import Text
 
 from vicinal.cli.errors import FAILED_RUN, refuse
-from vicinal.cli.methods import parse_methods, searched, with_strength
 from vicinal.cli.processes import check_device, in_processes, shared
 from vicinal.cli.progress import starting, working
+from vicinal.study.methods import parse_methods, searched, with_strength
 
 if TYPE_CHECKING:  # --help does not wait for torch
+    from vicinal.maths.statistics import Paired
     from vicinal.mixing.choice import During
     from vicinal.mixing.draw import Strategy
-    from vicinal.runs import Strategies
-    from vicinal.search import Search
-    from vicinal.statistics import Paired
-    from vicinal.study import Plan
+    from vicinal.study.plan import Plan
+    from vicinal.study.run import Strategies
+    from vicinal.study.search import Search
 
 SHOWN = 10  # trials in the table
 PLANNED = (
@@ -92,11 +92,13 @@ def tune(
     """
     given = dict(locals())
     with starting():
-        from vicinal import files, search, study
-        from vicinal.executors import check
-        from vicinal.measurement import MEASURES
-        from vicinal.processes import join
-        from vicinal.runs import dismiss, follow
+        from vicinal.machine import files
+        from vicinal.machine.processes import join
+        from vicinal.study import plan as study
+        from vicinal.study import search
+        from vicinal.study.executors import check
+        from vicinal.study.measures import MEASURES
+        from vicinal.study.run import dismiss, follow
     try:
         check_device(device, processes)  # before it is waited for others
     except ValueError as error:

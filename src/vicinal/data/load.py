@@ -10,7 +10,7 @@ from vicinal.data.objects import from_object, hugging_face
 from vicinal.data.raw import Raw
 from vicinal.data.split import Split, split
 from vicinal.data.targets import Task
-from vicinal.names import guess
+from vicinal.machine.names import guess
 
 
 def load(

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from vicinal.data.raw import Raw
 from vicinal.data.targets import Task
-from vicinal.losses import Family, bernoulli, bernoullis, categorical, gaussian, gaussians
-from vicinal.randomness import generator
+from vicinal.maths.losses import Family, bernoulli, bernoullis, categorical, gaussian, gaussians
+from vicinal.maths.randomness import generator
 
 TEST, VALIDATION = 0.3, 0.2  # shares of all examples; the rest is for training
 FEWEST = 5  # examples, of which these shares leave 2 for training

@@ -8,7 +8,7 @@ import numpy as np
 from vicinal.data.lists import lists, of_target, spread_out
 from vicinal.data.raw import Raw, checked
 from vicinal.data.targets import Task
-from vicinal.names import guess
+from vicinal.machine.names import guess
 
 ENDINGS = (".csv", ".npz", ".parquet")
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vicinal.losses import Family, bernoulli, gaussian
+from vicinal.maths.losses import Family, bernoulli, gaussian
 
 MOST = 3000  # points; enough for Bernoulli logits within ±290
 DIGITS = 32.0  # e^-32 = 1e-14: how far the error of interpolation is pushed down

@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from vicinal.estimators import mass
 from vicinal.estimators.options import checked, fit_into, logits, positive_weights
-from vicinal.losses import bernoulli, categorical
+from vicinal.maths.losses import bernoulli, categorical
 from vicinal.mixing import pairing as pairings
 
 PAIRINGS = ("all", "same_class", "other_class")

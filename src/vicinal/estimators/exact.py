@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vicinal.estimators.chebyshev import interpolation, points_needed
 from vicinal.estimators.mass import Mass
-from vicinal.losses import Family
+from vicinal.maths.losses import Family
 
 TILE = 2**17  # pairs at once: 1 MB in float64, which stays in the cache
 

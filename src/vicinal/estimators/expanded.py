@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vicinal.estimators.mass import Mass
-from vicinal.losses import Family
+from vicinal.maths.losses import Family
 
 
 def expansion(

@@ -15,8 +15,8 @@ from torch import Tensor
 from vicinal.estimators.exact import label_coefficients, mean_partition
 from vicinal.estimators.expanded import expansion
 from vicinal.estimators.mass import Mass
-from vicinal.laws import Law
-from vicinal.losses import Family, bernoulli, categorical, gaussian
+from vicinal.maths.laws import Law
+from vicinal.maths.losses import Family, bernoulli, categorical, gaussian
 
 FIRST_NODES, MOST_NODES = 4, 128
 ROUGH = 1e-3  # tolerance of a solution that only says how many nodes are needed

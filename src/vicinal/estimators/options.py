@@ -9,12 +9,12 @@ from jaxtyping import Float
 from sklearn.utils import check_random_state
 from torch import Tensor
 
-from vicinal.devices import one_thread
 from vicinal.estimators.linear import Problem, fit_exact, fit_expanded
 from vicinal.estimators.mass import Mass
 from vicinal.estimators.sampled import Sampling, fit_sampled, outputs
-from vicinal.laws import Beta
-from vicinal.losses import Family
+from vicinal.machine.devices import one_thread
+from vicinal.maths.laws import Beta
+from vicinal.maths.losses import Family
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.pairing import Pairing
 

@@ -9,7 +9,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from vicinal.estimators import mass
 from vicinal.estimators.options import checked, fit_into, logits, positive_weights
-from vicinal.losses import gaussian, poisson
+from vicinal.maths.losses import gaussian, poisson
 from vicinal.mixing.pairing import LabelKernel, shuffle
 
 FAMILIES = {"gaussian": gaussian, "poisson": poisson}

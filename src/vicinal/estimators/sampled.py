@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vicinal.losses import Family, poisson
+from vicinal.maths.losses import Family, poisson
 from vicinal.mixing.apply import mix
 from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.mixup import Mixup

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.losses import Family, bernoulli, gaussian
+from vicinal.maths.losses import Family, bernoulli, gaussian
 
 
 @dataclass(frozen=True)

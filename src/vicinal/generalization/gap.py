@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.forward import Model, check_family, unchanged
-from vicinal.losses import Family
-from vicinal.statistics import Interval, Paired, paired, proportion
+from vicinal.maths.losses import Family
+from vicinal.maths.statistics import Interval, Paired, paired, proportion
+from vicinal.models.forward import Model, check_family, unchanged
 
 BATCH = 1024
 

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 from torch import Tensor
 
-from vicinal.laws import Law, glm_coefficient
-from vicinal.losses import Family
+from vicinal.maths.laws import Law, glm_coefficient
+from vicinal.maths.losses import Family
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vicinal.generalization.bound import (
-    Bound,
-    assembled,
-    check_declared,
-    of_family,
-    smallest,
-)
-from vicinal.laws import Law, glm_coefficient
-from vicinal.losses import gaussian
+from vicinal.generalization.bound import Bound, assembled, check_declared, of_family, smallest
+from vicinal.maths.laws import Law, glm_coefficient
+from vicinal.maths.losses import gaussian
 
 
 @dataclass(frozen=True)

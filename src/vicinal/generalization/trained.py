@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.forward import Model, unchanged
+from vicinal.explanation.pairs.linear import is_affine
 from vicinal.generalization.bound import Bound, glm_bound
-from vicinal.losses import Family, bernoulli, categorical, gaussian
-from vicinal.pairs.linear import is_affine
+from vicinal.maths.losses import Family, bernoulli, categorical, gaussian
+from vicinal.models.forward import Model, unchanged
 
 NORMS = tuple(2.0**k for k in range(-3, 13))  # bounds on ‖θ‖ that are paid for
 HALVINGS = 24  # of the largest γ

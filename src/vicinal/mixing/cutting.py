@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vicinal.laws import Beta
+from vicinal.maths.laws import Beta
 from vicinal.mixing.draw import Draw, one_tensor, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import fft
 from torch import Tensor
 
-from vicinal.laws import Beta
+from vicinal.maths.laws import Beta
 from vicinal.mixing.apply import PART
 from vicinal.mixing.cutting import image_size
 from vicinal.mixing.draw import Draw, told, weights_like

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vicinal.laws import Beta
+from vicinal.maths.laws import Beta
 from vicinal.mixing.cutting import image_size
 from vicinal.mixing.draw import Draw, told
 from vicinal.mixing.pairing import Pairing, partners, shuffle

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from vicinal.laws import Beta
+from vicinal.maths.laws import Beta
 from vicinal.mixing.cells import pixels
 from vicinal.mixing.cutting import image_size
 from vicinal.mixing.draw import Draw, told, weights_like

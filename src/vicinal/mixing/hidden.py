@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vicinal.forward import unwrapped
-from vicinal.laws import Beta
+from vicinal.machine.names import near
+from vicinal.maths.laws import Beta
 from vicinal.mixing.apply import mix
 from vicinal.mixing.draw import Draw, Loss, Model, moved, per_sample, told, weights_like
 from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.pairing import Pairing, partners, shuffle
-from vicinal.names import near
+from vicinal.models.forward import unwrapped
 
 INPUT = ""
 """The layer that stands for the input of the model."""

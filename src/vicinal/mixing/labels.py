@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.forward import unwrapped
-from vicinal.losses import check_distributions
+from vicinal.maths.losses import check_distributions
 from vicinal.mixing.apply import mix
 from vicinal.mixing.draw import (
     AnyDraw,
@@ -20,6 +19,7 @@ from vicinal.mixing.draw import (
     per_sample,
     sources,
 )
+from vicinal.models.forward import unwrapped
 
 
 def mixed_loss(

@@ -21,8 +21,8 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler, default_collate
 
+from vicinal.maths.randomness import draw_generator
 from vicinal.mixing.draw import AnyDraw, Strategy
-from vicinal.randomness import draw_generator
 
 Key = tuple[int, int, int]
 """Epoch, step within the epoch, index of the sample."""

@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from scipy import stats
 from torch import Tensor
 
-from vicinal.forward import unwrapped
-from vicinal.laws import Beta
+from vicinal.maths.laws import Beta
 from vicinal.mixing.apply import mix
 from vicinal.mixing.draw import Draw, Loss, Model, moved, per_sample, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
+from vicinal.models.forward import unwrapped
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from vicinal.laws import Beta, Law
+from vicinal.maths.laws import Beta, Law
 from vicinal.mixing.draw import Draw, per_sample, told, weights_like
 from vicinal.mixing.pairing import Assignment, LabelKernel, Pairing, partners, shuffle
 
@@ -35,7 +35,7 @@ class Mixup:
 
     Example:
         >>> import torch
-        >>> from vicinal.laws import Fixed
+        >>> from vicinal.maths.laws import Fixed
         >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
         >>> draw = Mixup(law=Fixed(0.75))(x, y, np.random.default_rng(0))
         >>> draw.share

@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vicinal.forward import unwrapped
-from vicinal.laws import Beta
+from vicinal.maths.laws import Beta
 from vicinal.mixing.apply import each, mix
 from vicinal.mixing.draw import Draw, Loss, Model, moved, told, weights_like
 from vicinal.mixing.hidden import HiddenDraw, changed, check_layers, one_weight
 from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.pairing import Pairing, shuffle
+from vicinal.models.forward import unwrapped
 
 
 @dataclass(frozen=True)

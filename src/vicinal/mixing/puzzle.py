@@ -9,8 +9,7 @@ from jaxtyping import Float, Int
 from scipy.special import comb
 from torch import Tensor
 
-from vicinal.forward import unwrapped
-from vicinal.laws import Beta
+from vicinal.maths.laws import Beta
 from vicinal.mixing.apply import mix
 from vicinal.mixing.blocks import cheapest_masks, finer, moves
 from vicinal.mixing.cells import Cells, pixels
@@ -19,6 +18,7 @@ from vicinal.mixing.draw import Draw, Loss, Model, moved, told, weights_like
 from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 from vicinal.mixing.saliency import input_saliency
+from vicinal.models.forward import unwrapped
 
 BLOCKS = (2, 4, 8, 16)
 """Blocks along a side of the mask, of which the source draws one for each batch."""

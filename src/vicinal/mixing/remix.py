@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vicinal.laws import Beta
+from vicinal.maths.laws import Beta
 from vicinal.mixing.draw import Draw, per_sample, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 

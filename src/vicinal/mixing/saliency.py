@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vicinal.forward import unchanged, unwrapped
-from vicinal.laws import Beta
+from vicinal.maths.laws import Beta
 from vicinal.mixing.apply import mix
 from vicinal.mixing.cutting import area, image_size, interval, outside
 from vicinal.mixing.draw import Draw, Loss, Model, moved, told, weights_like
 from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.pairing import Pairing, partners, shuffle
+from vicinal.models.forward import unchanged, unwrapped
 
 
 @dataclass(frozen=True)

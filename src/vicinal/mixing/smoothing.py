@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vicinal.forward import unwrapped
-from vicinal.losses import Family, check_distributions
+from vicinal.maths.losses import Family, check_distributions
 from vicinal.mixing.draw import Loss, Model
+from vicinal.models.forward import unwrapped
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LabelSmoothing:
         Szegedy, Vanhoucke, Ioffe, Shlens, Wojna (2016), arXiv:1512.00567, section 7, with s = 0.1.
 
     Example:
-        >>> from vicinal.losses import categorical
+        >>> from vicinal.maths.losses import categorical
         >>> x, y = torch.zeros(1, 2), torch.tensor([0])
         >>> draw = LabelSmoothing(0.5)(x, y, np.random.default_rng(0))
         >>> draw.losses(lambda x: torch.tensor([[0.0, 4.0]]), x, y, categorical)

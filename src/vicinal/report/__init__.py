@@ -2,7 +2,7 @@
 
 from vicinal.report.comparison import Comparison as Comparison
 from vicinal.report.comparison import compare as compare
-from vicinal.report.findings import verdict as verdict
-from vicinal.report.page import render as render
-from vicinal.report.page import write as write
+from vicinal.report.pages.page import render as render
+from vicinal.report.pages.page import write as write
 from vicinal.report.terminal import summary as summary
+from vicinal.report.words.findings import verdict as verdict

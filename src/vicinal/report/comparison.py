@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from vicinal.maths.statistics import paired
 from vicinal.report.metrics import Metric, measurements
-from vicinal.statistics import paired
 
 Record = Mapping[str, Any]  # one run, as it was read from its JSON file
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 
 from vicinal.report.comparison import Comparison, Group, Record, compare
-from vicinal.report.findings import sentences
 from vicinal.report.numbers import MINUS, NONE
 from vicinal.report.rows import Line, line, main_metrics
+from vicinal.report.words.findings import sentences
 
 # what LaTeX would read as a command, and signs that its default fonts lack
 LATEX = str.maketrans(

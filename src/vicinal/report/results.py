@@ -4,10 +4,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from vicinal import store
 from vicinal.report.comparison import Record
 from vicinal.report.metrics import at, measurements
 from vicinal.report.numbers import finite
+from vicinal.study import store
 
 
 def results(folder: Path | str) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from vicinal.report.comparison import Cell, Comparison
 from vicinal.report.comparison import Group as Runs
-from vicinal.report.findings import sentences
 from vicinal.report.metrics import Metric
 from vicinal.report.numbers import NONE, differences, fixed, spread
 from vicinal.report.sizes import middle, named_norm
+from vicinal.report.words.findings import sentences
 
 WIDE = 100  # columns from which the difference has a column of its own
 

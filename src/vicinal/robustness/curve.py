@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from vicinal.attacks.ball import Ball, Bounds, Norm, ball
-from vicinal.attacks.door import Function, draw_anew, entered, opened, slope
-from vicinal.attacks.goal import goal, warn_of_undefined
-from vicinal.attacks.pgd import ascend
-from vicinal.forward import Model, check_targets
-from vicinal.losses import Family, categorical
-from vicinal.processes import ALONE, Place, spread
-from vicinal.statistics import proportion
+from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.maths.losses import Family, categorical
+from vicinal.maths.statistics import proportion
+from vicinal.models.forward import Model, check_targets
+from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, ball
+from vicinal.robustness.attacks.door import Function, draw_anew, entered, opened, slope
+from vicinal.robustness.attacks.goal import goal, warn_of_undefined
+from vicinal.robustness.attacks.pgd import ascend
 
 BATCH = 256  # examples attacked at once, which bounds the memory; what is dealt to processes
 

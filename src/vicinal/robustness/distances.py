@@ -9,17 +9,17 @@ from jaxtyping import Float, Shaped
 from scipy.special import ndtri
 from torch import Tensor
 
-from vicinal.attacks import apgd, fab, fmn
-from vicinal.attacks.ball import Ball, Bounds, Norm, space
-from vicinal.attacks.door import Function, draw_anew, entered
-from vicinal.attacks.goal import Goal, goal, warn_of_undefined
-from vicinal.attacks.nearest import Nearest
-from vicinal.forward import Model
-from vicinal.losses import Family, categorical
-from vicinal.processes import ALONE, Place, spread
-from vicinal.randomness import generator
+from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.maths.losses import Family, categorical
+from vicinal.maths.randomness import generator
+from vicinal.maths.statistics import proportion
+from vicinal.models.forward import Model
+from vicinal.robustness.attacks import apgd, fab, fmn
+from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, space
+from vicinal.robustness.attacks.door import Function, draw_anew, entered
+from vicinal.robustness.attacks.goal import Goal, goal, warn_of_undefined
+from vicinal.robustness.attacks.nearest import Nearest
 from vicinal.robustness.curve import AccuracyCurve, Point
-from vicinal.statistics import proportion
 
 BATCH = 128  # examples searched at once, which bounds the memory; what is dealt to processes
 

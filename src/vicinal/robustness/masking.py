@@ -6,12 +6,12 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.attacks.ball import Bounds, Norm, Size, ball
-from vicinal.attacks.door import fit, opened
-from vicinal.attacks.fab import check_steps
-from vicinal.attacks.goal import goal
-from vicinal.forward import Model, check_family
-from vicinal.losses import Family, categorical
+from vicinal.maths.losses import Family, categorical
+from vicinal.models.forward import Model, check_family
+from vicinal.robustness.attacks.ball import Bounds, Norm, Size, ball
+from vicinal.robustness.attacks.door import fit, opened
+from vicinal.robustness.attacks.fab import check_steps
+from vicinal.robustness.attacks.goal import goal
 from vicinal.robustness.signs import Case, Sign, is_constant, randomness, signs_of
 
 

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from vicinal.attacks import apgd, noise, pgd, square, transfer
-from vicinal.attacks.ball import Ball, lengths
-from vicinal.attacks.door import Function, slope
-from vicinal.attacks.goal import Goal
+from vicinal.robustness.attacks import apgd, noise, pgd, square, transfer
+from vicinal.robustness.attacks.ball import Ball, lengths
+from vicinal.robustness.attacks.door import Function, slope
+from vicinal.robustness.attacks.goal import Goal
 
 SLACK = 0.02  # share of examples that may differ by luck
 GAIN = 0.1  # from more steps and restarts that is much

@@ -1,9 +1,9 @@
 """The mixup loss beside its expansions."""
 
+from vicinal.maths.statistics import paired
 from vicinal.report.reproduced.claims import Claim, towards, within
 from vicinal.report.reproduced.drawing import Drawing, Plot, plotted
 from vicinal.report.reproduced.seeds import Seeds, level, signed
-from vicinal.statistics import paired
 
 TITLE = "The mixup loss and its approximation"
 CLOSE = 0.10  # of the mixup loss: what is called close

@@ -1,9 +1,9 @@
 """Mixup's bound on the adversarial loss."""
 
+from vicinal.maths.statistics import paired
 from vicinal.report.reproduced.claims import Claim, Verdict
 from vicinal.report.reproduced.drawing import Drawing, Plot, plotted
 from vicinal.report.reproduced.seeds import Seeds, level
-from vicinal.statistics import paired
 
 TITLE = "The bound on the adversarial loss"
 CASES = {"linear": "linear model", "relu": "ReLU net"}

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
+from vicinal.maths.statistics import paired
+from vicinal.report.figures.panels import Figure, Row, Table, between, styles
+from vicinal.report.figures.reliability import bin_row, reliable
 from vicinal.report.numbers import finite
 from vicinal.report.numbers import level as written
-from vicinal.report.panels import Figure, Row, Table, between, styles
-from vicinal.report.reliability import bin_row, reliable
 from vicinal.report.reproduced.claims import Claim, towards
 from vicinal.report.reproduced.drawing import Drawing, Plot, plotted
 from vicinal.report.reproduced.seeds import Seeds, level, signed
-from vicinal.statistics import paired
 
 TITLE = "Calibration"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from vicinal.statistics import Paired
+from vicinal.maths.statistics import Paired
 
 Verdict = Literal["agrees", "differs", "unclear", "beyond"]
 WORDS: dict[Verdict, str] = {

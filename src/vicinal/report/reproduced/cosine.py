@@ -1,9 +1,9 @@
 """How inputs and gradients are aligned."""
 
+from vicinal.maths.statistics import paired
 from vicinal.report.reproduced.claims import Claim, at_least, towards
 from vicinal.report.reproduced.drawing import Drawing, Plot, plotted
 from vicinal.report.reproduced.seeds import Seeds, level, signed
-from vicinal.statistics import paired
 
 TITLE = "The angle between inputs and gradients"
 APART = 0.1  # ε_mix over the median of ε_i: what is called bounded away from 0

@@ -6,8 +6,7 @@ from typing import Literal
 
 import altair as alt
 
-from vicinal.report.numbers import finite, number
-from vicinal.report.panels import (
+from vicinal.report.figures.panels import (
     INK,
     Figure,
     Panel,
@@ -23,6 +22,7 @@ from vicinal.report.panels import (
     styles,
     tooltips,
 )
+from vicinal.report.numbers import finite, number
 from vicinal.report.reproduced.seeds import Seeds
 
 MARKED = 16  # markers along a line at most

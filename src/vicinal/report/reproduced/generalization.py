@@ -1,9 +1,9 @@
 """Training and test loss, the gap against α, the bound of linear models."""
 
+from vicinal.maths.statistics import paired
 from vicinal.report.reproduced.claims import Claim, towards
 from vicinal.report.reproduced.drawing import Drawing, Plot, plotted
 from vicinal.report.reproduced.seeds import Seeds, level, signed
-from vicinal.statistics import paired
 
 TITLE = "The gap between training and test loss"
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from vicinal.report.document import document
 from vicinal.report.numbers import number
+from vicinal.report.pages.document import document
 from vicinal.report.reproduced import (
     approximation,
     bound,

@@ -1,9 +1,9 @@
 """Accuracy against ε."""
 
+from vicinal.maths.statistics import Paired
 from vicinal.report.reproduced.claims import Claim, Verdict
 from vicinal.report.reproduced.drawing import Drawing, Plot, plotted
 from vicinal.report.reproduced.seeds import Seeds, listed, signed
-from vicinal.statistics import Paired
 
 TITLE = "Accuracy under attack"
 ATTACKS = {

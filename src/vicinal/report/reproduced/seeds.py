@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vicinal.maths.statistics import Paired, paired
 from vicinal.report.numbers import differences, finite, fixed, number
-from vicinal.statistics import Paired, paired
 
 Record = Mapping[str, Any]
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from vicinal.report.numbers import differences, finite, number
-from vicinal.report.panels import (
+from vicinal.report.figures.panels import (
     INK,
     Figure,
     Panel,
@@ -20,6 +19,7 @@ from vicinal.report.panels import (
     styles,
     tooltips,
 )
+from vicinal.report.numbers import differences, finite, number
 from vicinal.report.reproduced.claims import Claim
 from vicinal.report.reproduced.drawing import Drawing
 from vicinal.report.reproduced.seeds import Seeds, listed, signed

@@ -1,1 +1,0 @@
-"""Expansions of other mixing, or about another point, than `vicinal.taylor`."""

@@ -1,0 +1,1 @@
+"""Expansions of other mixing, or about another point, than `vicinal.explanation.terms`."""

@@ -1,0 +1,1 @@
+"""What computes and what keeps files: devices, processes, locks, checkpoints, pictures."""

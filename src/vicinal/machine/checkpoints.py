@@ -1,0 +1,82 @@
+"""Checkpoints: where a training was, in one file that is whole or absent."""
+
+import warnings
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vicinal.machine.files import set_aside, write_bytes
+
+FORMAT = 1
+"""Of checkpoints that are written, and the only one that is read."""
+
+
+def save(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace a checkpoint; one that cannot be written is told, and the one before stays.
+
+    Tensors are written as those of the CPU, so that any machine can read them.
+
+    Warns:
+        UserWarning: if the file cannot be written, as on a full disk. Training need not end
+            for that.
+    """
+    buffer = BytesIO()
+    torch.save({"format": FORMAT, **_on_cpu(content)}, buffer)
+    try:
+        write_bytes(path, buffer.getvalue())
+    except OSError as error:
+        warnings.warn(
+            f"the checkpoint {path.name} could not be written ({error.strerror or error}); "
+            "training goes on, but would be repeated from the one before if it were stopped.",
+            stacklevel=2,
+        )
+
+
+def _on_cpu(content: Any) -> Any:
+    if isinstance(content, Tensor):
+        return content.cpu()
+    if isinstance(content, Mapping):
+        return {key: _on_cpu(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return type(content)(_on_cpu(value) for value in content)
+    return content
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """What a checkpoint holds: tensors, numbers and texts only. None if there is none.
+
+    Warns:
+        UserWarning: if it cannot be read, or has another format, as those of an older or a newer
+            version may; it is set aside.
+    """
+    try:
+        content = BytesIO(path.read_bytes())  # apart, because torch raises OSError for damage too
+    except FileNotFoundError:
+        return None
+    try:
+        found: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file makes torch raise anything
+        refuse(path, type(error).__name__)
+        return None
+    if not isinstance(found, dict):
+        refuse(path, f"it holds a {type(found).__name__}")
+        return None
+    if found.get("format") != FORMAT:
+        written = found.get("format", "none")
+        refuse(path, f"its format is {written}, and this version of vicinal reads {FORMAT}")
+        return None
+    return found
+
+
+def refuse(path: Path, reason: str) -> None:
+    """Set a checkpoint aside that cannot be used, and say so."""
+    aside = set_aside(path)
+    warnings.warn(
+        f"the checkpoint {path.name} could not be read ({reason}); set aside as {aside.name}, "
+        "training from the start.",
+        stacklevel=3,
+    )

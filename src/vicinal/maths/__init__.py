@@ -1,0 +1,1 @@
+"""Laws of λ, losses, quadrature, intervals, and keyed random generators."""

@@ -1,0 +1,1 @@
+"""What theory says of robustness: the mixup bound, linear models, second order."""

@@ -1,0 +1,1 @@
+"""A study: from its options to stored records."""

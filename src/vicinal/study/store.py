@@ -1,0 +1,104 @@
+"""The store: one JSON file per run, named by the hash of its configuration, whole or absent."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vicinal.machine.files import set_aside, sweep, whole
+
+FORMAT = 2
+"""Of records that are written. 2 says on which part of the data a run was measured."""
+READABLE = (1, FORMAT)  # 1 was always measured on the test part
+Record = dict[str, Any]
+
+
+def name_of(configuration: Mapping[str, object]) -> str:
+    """16 hex digits that name a configuration."""
+    canonical = json.dumps(configuration, sort_keys=True, allow_nan=False)
+    return sha256(canonical.encode()).hexdigest()[:16]
+
+
+def save(folder: Path, record: Record) -> None:
+    """Store one run under its name, once: a run that is stored is never written over.
+
+    So a process that was frozen while another took its run over changes nothing.
+    """
+    path = folder / f"{record['name']}.json"
+    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    with whole(path, text.encode()) as partial:
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            pass
+        except OSError:  # some file systems have no links
+            if not path.exists():
+                os.replace(partial, path)
+    sweep(path)
+
+
+def read(path: Path) -> Record:
+    """Read one run.
+
+    Raises:
+        ValueError: if the file is not a run of this format, with the reason.
+        FileNotFoundError: if there is none.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"not a run, but a {type(record).__name__}")
+    if record.get("format") not in READABLE:
+        raise ValueError(
+            f"its format is {record.get('format')!r}, and this version of vicinal reads "
+            f"{' and '.join(map(str, READABLE))}"
+        )
+    configuration = record.get("configuration")
+    if not isinstance(configuration, dict) or not {"method", "seed"} <= configuration.keys():
+        raise ValueError("no configuration with method and seed")
+    if record.get("name") != path.stem or name_of(configuration) != path.stem:
+        raise ValueError("its name is not the hash of its configuration")
+    if record.get("status") not in ("done", "failed"):
+        raise ValueError(f"neither done nor failed: status {record.get('status')!r}")
+    if record["status"] == "done" and not isinstance(record.get("measured"), dict):
+        raise ValueError("done, but without measurements")
+    return record
+
+
+def stored(path: Path, say: Callable[[str], None]) -> Record | None:
+    """The record of a run, if there is one; a damaged one is set aside."""
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        with suppress(FileNotFoundError):  # another study in the folder was faster
+            aside = set_aside(path)
+            say(f"{path.name} cannot be read ({error}); set aside as {aside.name}, running again.")
+        return None
+
+
+class Unreadable(NamedTuple):
+    """A file that was skipped, and why."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+def load(folder: Path) -> tuple[list[Record], list[Unreadable]]:
+    """Every run of a folder, by file name, and the `*.json` files that are none."""
+    records, unreadable = [], []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            records.append(read(path))
+        except (OSError, ValueError) as error:
+            unreadable.append(Unreadable(path.name, str(error)))
+    return records, unreadable

@@ -1,0 +1,1 @@
+"""Training: one loop, going on after a stop, many models as one stack."""
