@@ -1,8 +1,7 @@
 """A study small enough to be done many times: linear models on iris."""
 
+import studies
 from vicinal.mixing.mixup import Mixup
-from vicinal.study import measures as measurement
-from vicinal.study import plan as study
 
 METHODS = {"erm": None, "mixup(alpha=1)": Mixup(1.0)}
 OPTIONS = {
@@ -19,11 +18,10 @@ OPTIONS = {
 
 
 def execute(folder, methods=METHODS, said=None, executor="loky", jobs=None, **options):
-    plan = study.plan(methods, folder, **(OPTIONS | options))
+    where = {"executor": executor, "jobs": jobs}
+    plan = studies.planned(methods, folder, **(OPTIONS | where | options))
     units, said = [], [] if said is None else said
-    records = study.execute(
-        plan, executor=executor, jobs=jobs, advance=units.append, say=said.append
-    )
-    assert sum(units) == len(plan.runs) * (plan.runs[0].epochs + measurement.MEASURES["fast"])
+    records = studies.execute(plan, advance=units.append, say=said.append)
+    assert sum(units) == sum(run.units for run in plan.runs)
     assert not list(folder.glob("*.lock"))
     return [{key: value for key, value in r.items() if key != "seconds"} for r in records]

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+import studies
 from vicinal.report import comparison, terminal
 from vicinal.report.pages import page
 from vicinal.robustness import usual as attacked
 from vicinal.robustness.attacks.adversarial import Adversarial
 from vicinal.robustness.usual import named
-from vicinal.study import plan as study
 from vicinal.study import store
 from vicinal.study.measures import MEASURES
 
@@ -29,9 +29,9 @@ OPTIONS = {
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
     for name, few in (
-        ("attacks.apgd.STEPS", 20),
-        ("attacks.fab.STEPS", 10),
-        ("attacks.square.QUERIES", 30),
+        ("robustness.attacks.apgd.STEPS", 20),
+        ("robustness.attacks.fab.STEPS", 10),
+        ("robustness.attacks.square.QUERIES", 30),
         ("robustness.signs.QUERIES", 30),
         ("robustness.signs.NOISES", 5),
     ):
@@ -39,9 +39,9 @@ def _short(monkeypatch):
 
 
 def run(folder, data, methods=None, **options):
-    plan = study.plan(methods or {"erm": None}, folder, data=data, **(OPTIONS | options))
+    plan = studies.planned(methods or {"erm": None}, folder, data=data, **(OPTIONS | options))
     units = []
-    records = study.execute(plan, advance=units.append, say=print)
+    records = studies.execute(plan, advance=units.append, say=print)
     assert sum(units) == len(plan.runs) * (2 + MEASURES["full"])
     return records
 
@@ -116,7 +116,7 @@ def test_a_killed_ensemble_goes_on(tmp_path, monkeypatch):
 
 def test_fast_runs_have_other_names_and_no_ensemble(tmp_path):
     plans = [
-        study.plan({"erm": None}, tmp_path, data="iris", **(OPTIONS | {"attacks": a}))
+        studies.planned({"erm": None}, tmp_path, data="iris", **(OPTIONS | {"attacks": a}))
         for a in ("fast", "full")
     ]
     first, second = (store.name_of(vars(p.runs[0])) for p in plans)

@@ -21,13 +21,13 @@ from vicinal.study.audit.case import InUnits
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
     for name, few in (
-        ("attacks.apgd.STEPS", 20),
-        ("attacks.fab.STEPS", 20),
-        ("attacks.fmn.STEPS", 20),
-        ("attacks.square.QUERIES", 30),
+        ("robustness.attacks.apgd.STEPS", 20),
+        ("robustness.attacks.fab.STEPS", 20),
+        ("robustness.attacks.fmn.STEPS", 20),
+        ("robustness.attacks.square.QUERIES", 30),
         ("robustness.signs.QUERIES", 30),
         ("robustness.signs.NOISES", 5),
-        ("audit.outputs.RESAMPLES", 100),
+        ("study.audit.outputs.RESAMPLES", 100),
     ):
         monkeypatch.setattr(f"vicinal.{name}", few)
 
@@ -198,7 +198,7 @@ def test_what_is_kept_is_of_one_box_and_one_unit():
 
 def run(*arguments):
     with pytest.raises(SystemExit) as stopped:
-        app(arguments, exit_on_error=False)
+        app.meta(arguments, exit_on_error=False)
     return stopped.value.code
 
 

@@ -1,5 +1,6 @@
 """The command line: names, errors and exit codes, and a run killed for real."""
 
+import inspect
 import json
 import os
 import signal
@@ -11,10 +12,10 @@ import pytest
 
 from runs import three_seeds
 from vicinal import cli
-from vicinal.cli.compare import compare
 from vicinal.mixing.choice import During
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.mixup import Mixup
+from vicinal.study import options
 from vicinal.study.methods import methods_by_name, parse_methods
 
 SMALL = ["--data", "iris", "--seeds", "2", "--epochs", "2", "--model", "linear"]
@@ -48,7 +49,8 @@ def test_a_file_holds_options_and_the_command_line_overrides_it(capsys, tmp_path
         f'out = "{tmp_path}"\nbatch-size = 32\ntrain_size = 30\nlearning-rate = 0.01\n'
     )
     code, _, err = run(capsys, "compare", "--config", config)
-    assert (code, err) == (2, "Error: seeds must be at least 1, got 0.")
+    assert (code, err) == (2, f"Error: {config}: seeds must be at least 1, got 0.")
+    config.write_text(config.read_text().replace("seeds = 0", "seeds = 2"))
     tokens = ("compare", "--config", config, "--seeds", "1", "--methods", "erm")
     assert run(capsys, *tokens)[0] == 0
     (path,) = (tmp_path / "runs").glob("*.json")
@@ -157,8 +159,9 @@ def test_reports_are_written_into_folders_that_are_made(capsys, tmp_path):
 
 
 def test_help_names_every_method():
-    told = " ".join(compare.__doc__.partition("All names: ")[2].partition("seeds:")[0].split())
-    told = told.removesuffix(".").replace("; and to compare with", "").split(", ")
+    source = inspect.getsource(options.Study)
+    told = " ".join(source.partition("All names: ")[2].partition('."""')[0].split())
+    told = told.replace("; and to compare with", "").split(", ")
     assert sorted(told) == sorted(methods_by_name())
 
 
@@ -198,7 +201,7 @@ def test_a_study_killed_at_any_moment_ends_with_the_same_numbers(tmp_path):
     subprocess.run(command(killed), check=True, capture_output=True)
     assert numbers(killed) == numbers(tmp_path / "whole")
     assert len(numbers(killed)) == 4
-    assert {path.suffix for path in (killed / "runs").iterdir()} == {".json"}
+    assert {path.suffix for path in (killed / "runs").iterdir()} == {".command", ".json"}
 
 
 def test_without_arguments_it_says_how_to_begin(capsys):

@@ -19,8 +19,8 @@ from vicinal.machine.devices import checked, honest
 from vicinal.machine.processes import Place
 from vicinal.maths.losses import categorical
 from vicinal.mixing.mixup import Mixup
-from vicinal.study import plan as study
-from vicinal.study.training.loop import Member, Schedule, train
+from vicinal.study.options import Recipe
+from vicinal.study.training.loop import Member, train
 
 TIMED = ("seconds", "name", "device")  # what differs: names say the kind of device
 
@@ -43,14 +43,14 @@ def numbers(value):
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
     for name, few in (
-        ("attacked.STEPS", 3),
-        ("attacks.apgd.STEPS", 8),
-        ("attacks.fab.STEPS", 4),
-        ("attacks.fmn.STEPS", 4),
-        ("attacks.square.QUERIES", 5),
-        ("audit.outputs.RESAMPLES", 100),
-        ("audit.theory.CHECKED", 20),
-        ("measurement.PAIRS", 400),
+        ("robustness.usual.STEPS", 3),
+        ("robustness.attacks.apgd.STEPS", 8),
+        ("robustness.attacks.fab.STEPS", 4),
+        ("robustness.attacks.fmn.STEPS", 4),
+        ("robustness.attacks.square.QUERIES", 5),
+        ("study.audit.outputs.RESAMPLES", 100),
+        ("study.audit.theory.CHECKED", 20),
+        ("study.measures.PAIRS", 400),
         ("robustness.signs.QUERIES", 5),
         ("robustness.signs.NOISES", 2),
         ("robustness.signs.RESTARTS", 1),
@@ -132,7 +132,7 @@ def test_training_goes_on_where_another_device_stopped(start, tmp_path):
         (done,) = train(
             [member],
             categorical,
-            Schedule(4, 8, 0.1, 0.1),
+            Recipe(epochs=4, batch_size=8, learning_rate=0.1, weight_decay=0.1),
             checkpoint=path,
             progress=stop,
             every=0.0,
@@ -153,7 +153,7 @@ def test_the_commands(tmp_path, monkeypatch):
         "def made():\n    torch.manual_seed(0)\n    return nn.Linear(4, 3)\n"
     )
     monkeypatch.chdir(tmp_path)
-    for draws in ("still.svg", "explained.page", "audited.page"):
+    for draws in ("figures.still.svg", "pages.explained.page", "pages.audited.page"):
         monkeypatch.setattr(f"vicinal.report.{draws}", lambda *record, **options: "")
     fast = {
         "explain": ["--alphas", "1", "--pairs", "60", "--shown", "1"],
@@ -164,7 +164,7 @@ def test_the_commands(tmp_path, monkeypatch):
         for command, options in fast.items():
             where = ["--data", "iris", "--device", name, "--out", f"{name}-{command}"]
             with pytest.raises(SystemExit) as ended:
-                app([command, "model_of_iris:made", *options, *where], exit_on_error=False)
+                app.meta([command, "model_of_iris:made", *options, *where], exit_on_error=False)
             assert ended.value.code in (0, None)
         return [json.loads(path.read_text()) for path in sorted(tmp_path.glob(f"{name}-*/*.json"))]
 
@@ -200,7 +200,7 @@ def test_commands_refuse_before_any_work(command, tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(devices, "available", lambda kind: 0)
     with pytest.raises(SystemExit) as refused:
-        app([*command, "--device", "cuda"], exit_on_error=False)
+        app.meta([*command, "--device", "cuda"], exit_on_error=False)
     assert refused.value.code == 2
     assert "the device cuda is not available" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -215,7 +215,7 @@ def test_processes_share_work_on_the_cpu_only(command, monkeypatch, capsys):
         monkeypatch.setenv("WORLD_SIZE", started)
         monkeypatch.setenv("RANK", "0")
         with pytest.raises(SystemExit) as refused:
-            app([*command, "--device", "cuda", *options], exit_on_error=False)
+            app.meta([*command, "--device", "cuda", *options], exit_on_error=False)
         assert refused.value.code == 2
         assert "2 processes share work on the CPU only, not on cuda" in capsys.readouterr().err
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
+import studies
 import vicinal
 from deadly import Deadly, Raising
 from iris import METHODS, OPTIONS, execute
 from vicinal import cli
 from vicinal.machine import locks, processes
 from vicinal.study import executors, store
-from vicinal.study import plan as study
 from vicinal.study.executors import launch
 from vicinal.study.executors.work import Outcome, WorkersDied, names_of
 from vicinal.study.methods import parse_methods
@@ -246,8 +246,8 @@ def test_two_studies_share_a_folder_and_one_is_interrupted(tmp_path, monkeypatch
         original(folder, record)
 
     monkeypatch.setattr(store, "save", save)
-    plan = study.plan(parse_methods(["erm", "mixupe"]), folder, **shared)
-    records = study.execute(plan, advance=lambda _: None, say=said.append)
+    plan = studies.planned(parse_methods(["erm", "mixupe"]), folder, **shared)
+    records = studies.execute(plan, advance=lambda _: None, say=said.append)
     _, err = other.communicate(timeout=60)
     assert other.returncode == 130
     assert "Stopped. The same command goes on from here." in err
@@ -293,7 +293,7 @@ def test_more_jobs_than_groups_are_told(tmp_path, monkeypatch):
 
 
 def test_a_plan_with_one_run_twice_is_refused(tmp_path):
-    plan = study.plan({"erm": None}, tmp_path, **OPTIONS)
+    plan = studies.planned({"erm": None}, tmp_path, **OPTIONS)
     twice = replace(plan, runs=plan.runs + plan.runs[:1])
     with pytest.raises(ValueError, match="the same configuration"):
-        study.execute(twice, advance=lambda _: None, say=lambda _: None)
+        studies.execute(twice, advance=lambda _: None, say=lambda _: None)

@@ -12,7 +12,6 @@ import vicinal
 from deadly import Deadly
 from iris import METHODS, execute
 from vicinal import cli
-from vicinal.study import plan as study
 from vicinal.study import run as runs
 
 SOURCE = str(Path(vicinal.__file__).parents[1])

@@ -23,7 +23,7 @@ FAST = ["--alphas", "0.2", "1.0", "--pairs", "400", "--shown", "2"]
 
 def run(*arguments):
     with pytest.raises(SystemExit) as stopped:
-        app(arguments, exit_on_error=False)
+        app.meta(arguments, exit_on_error=False)
     return stopped.value.code
 
 
@@ -226,10 +226,10 @@ def test_what_is_odd_is_pointed_out(theirs, capsys):
             ["ill", "--data", "values.csv", "--family", "bernoulli"],
             "soft labels must lie in [0, 1]",
         ),
-        (["price", "--data", "values.csv", "--alphas", "0"], "alpha must be positive"),
-        (["price", "--data", "values.csv", "--alphas", "nan"], "alpha must be positive"),
+        (["price", "--data", "values.csv", "--alphas", "0"], "alphas must be positive"),
+        (["price", "--data", "values.csv", "--alphas", "nan"], "alphas must be positive"),
         (["price", "--data", "values.csv", "--pairs", "1"], "at least 2"),
-        (["price", "--data", "values.csv", "--shown", "-1"], "0 or more examples"),
+        (["price", "--data", "values.csv", "--shown", "-1"], "shown must be 0 or more"),
         (["price", "--data", "values.csv", "--target", "prise"], "Did you mean price?"),
         (["price", "--data", "nothing.csv"], "no file nothing.csv"),
     ],

@@ -5,13 +5,13 @@ import sys
 import pytest
 from torch import nn
 
+import studies
 from vicinal.mixing.choice import During
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.hidden import ManifoldMixup
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.mixupe import MixupE
 from vicinal.mixing.regmixup import RegMixup
-from vicinal.study import plan as study
 from vicinal.study import together as groups
 
 OPTIONS = {
@@ -26,7 +26,7 @@ OPTIONS = {
 
 
 def planned(tmp_path, strategies, model="linear", **options):
-    return study.plan(strategies, tmp_path, model=model, **(OPTIONS | options))
+    return studies.planned(strategies, tmp_path, model=model, **(OPTIONS | options))
 
 
 def notes(plan):

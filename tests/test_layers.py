@@ -37,11 +37,13 @@ INSIDE = {  # the same within the large rooms; a folder counts as one
         {"usual"},
     ],
     "study": [
-        {"hardest", "methods", "store", "training"},
-        {"measures"},
-        {"run", "reproduce", "audit"},
-        {"executors", "together"},
+        {"hardest", "methods", "options", "store"},
+        {"command", "subject", "training"},
+        {"measures", "opened", "reproduce"},
+        {"audit", "explained", "run"},
+        {"executors", "given", "together"},
         {"plan"},
+        {"execute"},
         {"search"},
     ],
     "report": [
@@ -53,12 +55,13 @@ INSIDE = {  # the same within the large rooms; a folder counts as one
         {"words"},
         {"figures", "exports", "terminal"},
         {"pages"},
-        {"reproduced"},
+        {"reproduced", "result"},
     ],
 }
 NO_TORCH = (
     *("maths.quadrature", "maths.laws", "maths.randomness", "maths.statistics"),
     *("machine.files", "machine.names", "machine.locks", "study.store", "study.methods"),
+    *("machine.typed", "maths.kinds", "study.command", "study.options", "study.subject"),
     *("report", "cli"),
 )
 

@@ -13,13 +13,13 @@ from vicinal.robustness.theory.alignment import alignment
 from vicinal.study.audit import Case, audit
 
 FEW = {
-    "attacks.apgd.STEPS": 4,
-    "attacks.fab.STEPS": 3,
-    "attacks.fmn.STEPS": 3,
-    "attacks.ensemble.noise.DRAWS": 2,
-    "attacks.square.QUERIES": 5,
-    "attacks.transfer.STEPS": 3,
-    "audit.outputs.RESAMPLES": 100,
+    "robustness.attacks.apgd.STEPS": 4,
+    "robustness.attacks.fab.STEPS": 3,
+    "robustness.attacks.fmn.STEPS": 3,
+    "robustness.attacks.ensemble.noise.DRAWS": 2,
+    "robustness.attacks.square.QUERIES": 5,
+    "robustness.attacks.transfer.STEPS": 3,
+    "study.audit.outputs.RESAMPLES": 100,
     "robustness.signs.QUERIES": 5,
     "robustness.signs.NOISES": 2,
     "robustness.signs.RESTARTS": 1,

@@ -7,12 +7,12 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+import studies
 from vicinal.data import load
 from vicinal.mixing.mixup import Mixup
 from vicinal.models.libraries import library_model
 from vicinal.models.named import build_model
 from vicinal.models.reference import Standardise
-from vicinal.study import plan as study
 
 
 @pytest.fixture
@@ -48,12 +48,12 @@ def test_a_folder_of_hugging_face_gives_a_model_with_new_weights(small):
 def test_a_study_with_a_model_of_hugging_face(small, tmp_path):
     x, y = load_digits(return_X_y=True)
     np.savez(tmp_path / "some.npz", x=x[:120].reshape(-1, 1, 8, 8) / 16, y=y[:120])
-    plan = study.plan(
+    plan = studies.planned(
         {"mixup": Mixup()}, tmp_path / "runs",
         data=str(tmp_path / "some.npz"), model=small,
         seeds=1, epochs=1, train_size=50, batch_size=25, learning_rate=0.01, weight_decay=0.0,
     )  # fmt: skip
-    records = study.execute(plan, advance=lambda units: None, say=lambda sentence: None)
+    records = studies.execute(plan, advance=lambda units: None, say=lambda sentence: None)
     assert [record["status"] for record in records] == ["done"]
     assert all(record["history"][0]["objective"] < 3 for record in records)
     curve = next(c for c in records[0]["measured"]["robustness"] if c["attack"] == "pgd")

@@ -18,7 +18,7 @@ SOURCE = str(Path(vicinal.__file__).parents[1])
 OWNER = """
 import sys, time
 from pathlib import Path
-from vicinal import locks
+from vicinal.machine import locks
 locks.BEAT = 0.02
 try:
     with locks.hold(Path(sys.argv[1]), sys.argv[2:], "other") as held:
@@ -113,7 +113,7 @@ RACER = """
 import sys, time
 from contextlib import ExitStack
 from pathlib import Path
-from vicinal import locks
+from vicinal.machine import locks
 folder, start, *names = sys.argv[1:]
 dead = {(name, 0, "") for name in names}
 time.sleep(max(0.0, float(start) - time.time()))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vicinal.study import plan as study
+import studies
 from vicinal.study.methods import parse_methods
 
 USUAL = {
@@ -18,7 +18,7 @@ USUAL = {
 
 def names(*methods, **options):
     """The names of the runs of a study, in their order."""
-    planned = study.plan(parse_methods(methods), Path("runs"), **(USUAL | options))
+    planned = studies.planned(parse_methods(methods), Path("runs"), **(USUAL | options))
     return [run.name for run in planned.runs]
 
 

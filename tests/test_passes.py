@@ -165,7 +165,7 @@ def assert_close(a, b):
 PEAK = """
 import resource, sys, torch
 from torch import nn
-from vicinal.forward import unchanged
+from vicinal.models.forward import unchanged
 model = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 1),
                       nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 x = torch.rand(4000, 3, 32, 32)

@@ -6,13 +6,13 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+import studies
 from vicinal.cli import app
 from vicinal.data import load
 from vicinal.mixing.mixup import Mixup
 from vicinal.models.named import build_model
 from vicinal.models.reference import mlp
 from vicinal.models.weights import fill, starting_model, weights_from
-from vicinal.study import plan as study
 
 OPTIONS = {
     "data": "iris",
@@ -37,12 +37,12 @@ def test_every_run_starts_from_the_weights(tmp_path, together):
     model = network()
     save_file(model.state_dict(), tmp_path / "w.safetensors")
     strategies = {"erm": None, "mixup(alpha=1)": Mixup(1.0)}
-    plan = study.plan(
+    plan = studies.planned(
         strategies, tmp_path / "runs", weights=tmp_path / "w.safetensors", together=together,
         **OPTIONS,
     )  # fmt: skip
     assert any("starts from all weights" in note for note in plan.notes)
-    records = study.execute(plan, advance=lambda units: None, say=lambda sentence: None)
+    records = studies.execute(plan, advance=lambda units: None, say=lambda sentence: None)
     assert {r["environment"]["trained_together"] for r in records} == {min(together, 4)}
     for record in records:
         split = load("iris", record["configuration"]["seed"])
@@ -104,16 +104,16 @@ def state(**changes):
 def test_weights_that_do_not_fit_are_refused_before_training(tmp_path, weights, rule):
     torch.save(weights, tmp_path / "w.pt")
     with pytest.raises(ValueError, match=rule):
-        study.plan({"erm": None}, tmp_path / "runs", weights=tmp_path / "w.pt", **OPTIONS)
+        studies.planned({"erm": None}, tmp_path / "runs", weights=tmp_path / "w.pt", **OPTIONS)
 
 
 def test_another_content_of_the_file_is_another_run(tmp_path):
     file, names = tmp_path / "w.pt", []
     for classes in (3, 3, 7):
         torch.save(network(classes).state_dict(), file)
-        plan = study.plan({"erm": None}, tmp_path / "runs", weights=file, **OPTIONS)
+        plan = studies.planned({"erm": None}, tmp_path / "runs", weights=file, **OPTIONS)
         names.append(plan.runs[0].name)
-    none = study.plan({"erm": None}, tmp_path / "runs", **OPTIONS).runs[0].name
+    none = studies.planned({"erm": None}, tmp_path / "runs", **OPTIONS).runs[0].name
     assert len({*names, none}) == 3
     assert names[0] == names[1]
     with pytest.raises(ValueError, match="changed since the study was planned"):
@@ -124,6 +124,6 @@ def test_another_content_of_the_file_is_another_run(tmp_path):
 def test_a_missing_file_is_refused(tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        app([command, "iris", "--weights", "none.pt"], exit_on_error=False)
+        app.meta([command, "iris", "--weights", "none.pt"], exit_on_error=False)
     assert stopped.value.code == 2
     assert "there is no file of weights none.pt" in capsys.readouterr().err

@@ -30,9 +30,11 @@ from vicinal.mixing.regmixup import RegMixup
 from vicinal.models.named import build_model
 from vicinal.robustness.attacks.worst import worst_case
 from vicinal.study.audit import Case, audit
-from vicinal.study.training.loop import Member, Schedule, train
+from vicinal.study.options import Recipe
+from vicinal.study.training.loop import Member, train
 
-SCHEDULE = Schedule(epochs=3, batch_size=6, learning_rate=0.03, weight_decay=1e-2, parts=3)
+SCHEDULE = Recipe(epochs=3, batch_size=6, learning_rate=0.03, weight_decay=1e-2)
+PARTS = 3
 
 
 def network(kind, seed):
@@ -74,7 +76,13 @@ def trained(name, folder):
         group = [replace(one, model=one.model.float(), x=one.x.float()) for one in group]
         schedule = replace(schedule, precision="bfloat16")
     histories = train(
-        group, categorical, schedule, checkpoint=folder / name, progress=lambda: None, every=0.0
+        group,
+        categorical,
+        schedule,
+        parts=PARTS,
+        checkpoint=folder / name,
+        progress=lambda: None,
+        every=0.0,
     )
     return [vars(one) for one in histories], [one.model.state_dict() for one in group]
 
@@ -83,13 +91,13 @@ SHORT = {
     "attacks.ensemble.BATCH": 16,
     "robustness.distances.BATCH": 16,
     "robustness.curve.BATCH": 16,
-    "attacks.apgd.STEPS": 10,
-    "attacks.fab.STEPS": 10,
-    "attacks.fmn.STEPS": 10,
-    "attacks.square.QUERIES": 20,
+    "robustness.attacks.apgd.STEPS": 10,
+    "robustness.attacks.fab.STEPS": 10,
+    "robustness.attacks.fmn.STEPS": 10,
+    "robustness.attacks.square.QUERIES": 20,
     "robustness.signs.QUERIES": 20,
     "robustness.signs.NOISES": 3,
-    "audit.outputs.RESAMPLES": 100,
+    "study.audit.outputs.RESAMPLES": 100,
     "derivatives.second_order.NUMBERS": {True: 100, False: 100},
     "explanation.BATCH": 32,
     "pairs.sampled.BATCH": 64,
@@ -217,9 +225,14 @@ def test_parts_add_up_to_the_gradient_of_the_batch(tmp_path):
     ends = []
     for parts in (1, 3, 6):
         group = members("plain", (None,))
-        schedule = Schedule(3, 6, 0.03, 1e-2, parts=parts)
+        schedule = Recipe(epochs=3, batch_size=6, learning_rate=0.03, weight_decay=1e-2)
         (one,) = train(
-            group, categorical, schedule, checkpoint=tmp_path / f"{parts}", progress=lambda: None
+            group,
+            categorical,
+            schedule,
+            parts=parts,
+            checkpoint=tmp_path / f"{parts}",
+            progress=lambda: None,
         )
         ends.append(([vars(one)], [group[0].model.state_dict()]))
     close(ends[0], ends[1])
@@ -232,9 +245,11 @@ def test_parts_in_bfloat16_add_up_to_what_rounding_leaves_of_the_batch(tmp_path)
     for parts, precision in ((1, "float32"), (1, "bfloat16"), (3, "bfloat16")):
         (one,) = members("plain", (None,))
         one = replace(one, model=one.model.float(), x=one.x.float())
-        schedule = replace(SCHEDULE, parts=parts, precision=precision)
+        schedule = replace(SCHEDULE, precision=precision)
         file = tmp_path / f"{precision}{parts}"
-        (found,) = train([one], categorical, schedule, checkpoint=file, progress=lambda: None)
+        (found,) = train(
+            [one], categorical, schedule, parts=parts, checkpoint=file, progress=lambda: None
+        )
         weights = torch.cat([value.flatten() for value in one.model.parameters()])
         ends.append((found.history[-1]["objective"], weights.detach()))
     (exact, plain), (whole, once), (cut, thrice) = ends
@@ -258,7 +273,7 @@ def test_passes_in_bfloat16_leave_parameters_and_loss_in_full_precision(tmp_path
     (one,) = train(
         [Member("m", model, Mixup(1.0), x, y, 0, lambda epoch: {})],
         categorical,
-        Schedule(2, 6, 0.01, 0.01, precision="bfloat16"),
+        Recipe(epochs=2, batch_size=6, learning_rate=0.01, weight_decay=0.01, precision="bfloat16"),
         checkpoint=tmp_path / "c",
         progress=lambda: None,
     )

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 import iris
+import studies
 from vicinal import cli
 from vicinal.data import load
-from vicinal.study import plan as study
 from vicinal.study import run as runs
 from vicinal.study import search
 from vicinal.study.methods import parse_methods, searched, with_strength
 
-OPTIONS = iris.OPTIONS | {"together": study.TOGETHER}
+OPTIONS = iris.OPTIONS | {"together": 8}
 
 
 def build(text, alpha):
@@ -26,12 +26,12 @@ def build(text, alpha):
 
 
 def searching(folder, methods=("erm", "mixup"), *, metric=None, trials=4, seed=0, **options):
-    planned = partial(study.plan, folder=folder, **(OPTIONS | options))
+    planned = partial(studies.planned, folder=folder, **(OPTIONS | options))
     return search.search(
         {text: searched(text) for text in methods},
         build,
         lambda strategies, part: planned(strategies, measured_on=part),
-        lambda plan: study.execute(plan, advance=lambda _: None, say=lambda _: None),
+        lambda plan: studies.execute(plan, advance=lambda _: None, say=lambda _: None),
         metric=metric,
         trials=trials,
         seed=seed,
@@ -76,8 +76,8 @@ def test_a_score_is_the_accuracy_on_the_validation_part(tmp_path, monkeypatch):
         return original(ended, where)
 
     monkeypatch.setattr(runs, "_measured", keep)
-    plan = study.plan({"erm": None}, tmp_path, measured_on="validation", **OPTIONS)
-    records = study.execute(plan, advance=lambda _: None, say=lambda _: None)
+    plan = studies.planned({"erm": None}, tmp_path, measured_on="validation", **OPTIONS)
+    records = studies.execute(plan, advance=lambda _: None, say=lambda _: None)
     for seed, record in enumerate(records):
         part = load("iris", seed).validation
         with torch.no_grad():
@@ -97,7 +97,7 @@ def test_the_same_search_again_trains_nothing(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    return study.plan({"erm": None}, tmp_path_factory.mktemp("none"), **OPTIONS)
+    return studies.planned({"erm": None}, tmp_path_factory.mktemp("none"), **OPTIONS)
 
 
 def made_up(template, score):

@@ -16,11 +16,12 @@ from vicinal.mixing.kway import DirichletMixup
 from vicinal.mixing.labels import soft_targets
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.regmixup import RegMixup
+from vicinal.study.options import Recipe
 from vicinal.study.training import layers as one_by_one
-from vicinal.study.training.loop import Member, Schedule, train
+from vicinal.study.training.loop import Member, train
 from vicinal.study.training.stack import Unlike, joined
 
-SCHEDULE = Schedule(epochs=4, batch_size=8, learning_rate=0.03, weight_decay=1e-2)
+SCHEDULE = Recipe(epochs=4, batch_size=8, learning_rate=0.03, weight_decay=1e-2)
 
 
 def network(kind, seed, dtype=torch.float64):

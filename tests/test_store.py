@@ -100,7 +100,7 @@ WRITER = """
 import sys
 from itertools import count
 from pathlib import Path
-from vicinal import files, store
+from vicinal.machine import files
 path = Path(sys.argv[1])
 for k in count():
     files.write_bytes(path, bytes([k % 250]) * 2_000_000)

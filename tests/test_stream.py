@@ -299,8 +299,8 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_stream import STREAMED, batched, case
-from vicinal.laws import Beta
-from vicinal.losses import categorical
+from vicinal.maths.laws import Beta
+from vicinal.maths.losses import categorical
 
 def kill(seen):
     if seen > 20:

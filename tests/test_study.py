@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import studies
 from vicinal.calibration import calibration
 from vicinal.data import load
 from vicinal.explanation.risk import vicinal_risk
@@ -17,7 +18,6 @@ from vicinal.models.reference import MODELS, Standardise
 from vicinal.report import render
 from vicinal.robustness import accuracy_curve
 from vicinal.study import measures as measurement
-from vicinal.study import plan as study
 from vicinal.study import run as runs
 from vicinal.study import store
 
@@ -35,12 +35,12 @@ OPTIONS = {
 
 
 def execute(folder, methods=METHODS, said=None, **options):
-    plan = study.plan(methods, folder, **(OPTIONS | options))
+    plan = studies.planned(methods, folder, **(OPTIONS | options))
     units, told, said = [], [], [] if said is None else said
-    records = study.execute(plan, advance=units.append, say=told.append)
+    records = studies.execute(plan, advance=units.append, say=told.append)
     assert told[0].startswith("Targets: ")
     said += told[len(plan.notes) :]
-    assert sum(units) == len(plan.runs) * (plan.runs[0].epochs + measurement.MEASURES["fast"])
+    assert sum(units) == sum(run.units for run in plan.runs)
     return records
 
 
@@ -199,13 +199,13 @@ def test_a_run_that_diverges_is_stored_as_failed_and_the_others_go_on(tmp_path):
 )
 def test_bad_input_is_refused_before_anything_is_written(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        study.plan(METHODS, tmp_path / "runs", **(OPTIONS | options))
+        studies.planned(METHODS, tmp_path / "runs", **(OPTIONS | options))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_method_that_cannot_mix_the_data_is_refused_beforehand(tmp_path):
     with pytest.raises(ValueError, match="cutmix cannot train on wine: CutMix takes images"):
-        study.plan({"cutmix": CutMix()}, tmp_path / "runs", **OPTIONS)
+        studies.planned({"cutmix": CutMix()}, tmp_path / "runs", **OPTIONS)
     assert not list(tmp_path.iterdir())
 
 
@@ -223,14 +223,15 @@ def test_values_are_measured_in_their_units(tmp_path):
     from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
     from vicinal.models.named import build_model
-    from vicinal.study.training.loop import Member, Schedule, train
+    from vicinal.study.options import Recipe
+    from vicinal.study.training.loop import Member, train
 
     (record,) = execute(tmp_path, {"mixup": Mixup(1.0)}, data="diabetes", seeds=1)
     split = load("diabetes", 0)
     model = build_model("mlp", split, 0)
     train(
         [Member("again", model, Mixup(1.0), split.train.x, split.train.y, 0, lambda epoch: {})],
-        split.family, Schedule(3, 16, 0.01, 0.01),
+        split.family, Recipe(epochs=3, batch_size=16, learning_rate=0.01, weight_decay=0.01),
         checkpoint=tmp_path / "again", progress=lambda: None,
     )  # fmt: skip
     with torch.no_grad():

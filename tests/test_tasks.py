@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn import metrics
 
+import studies
 from vicinal.cli import app
 from vicinal.data import load, read
 from vicinal.data.raw import checked
@@ -16,8 +17,8 @@ from vicinal.data.targets import targets
 from vicinal.mixing.mixup import Mixup
 from vicinal.models.named import build_model
 from vicinal.report import render
-from vicinal.study import plan as study
-from vicinal.study.training.loop import Member, Schedule, train
+from vicinal.study.options import Recipe
+from vicinal.study.training.loop import Member, train
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(160, 4))
@@ -123,14 +124,14 @@ def test_built_in_sets_keep_their_task():
 
 def study_of(data, folder, **options):
     """The records of a study, and for its first run the split and its model, trained again."""
-    plan = study.plan(METHODS, folder / "runs", data=data, **(OPTIONS | options))
-    records = study.execute(plan, advance=lambda units: None, say=lambda sentence: None)
+    plan = studies.planned(METHODS, folder / "runs", data=data, **(OPTIONS | options))
+    records = studies.execute(plan, advance=lambda units: None, say=lambda sentence: None)
     run = plan.runs[0]
     split = load(data, 0, task=run.task)
     model = build_model(run.model, split, 0)
     train(
         [Member("again", model, None, split.train.x, split.train.y, 0, lambda epoch: {})],
-        split.family, Schedule(3, 16, 0.01, 0.01),
+        split.family, Recipe(epochs=3, batch_size=16, learning_rate=0.01, weight_decay=0.01),
         checkpoint=folder / "again", progress=lambda: None,
     )  # fmt: skip
     return records, split, model
@@ -243,7 +244,7 @@ def test_a_model_of_one_output_makes_two_classes_binary(tmp_path, one_logit):
 
 def command(*arguments):
     with pytest.raises(SystemExit) as stopped:
-        app(arguments, exit_on_error=False)
+        app.meta(arguments, exit_on_error=False)
     return stopped.value.code
 
 

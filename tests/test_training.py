@@ -1,5 +1,6 @@
 """Training: a plain reference loop, and runs that are killed and resumed."""
 
+import dataclasses
 import errno
 import math
 import os
@@ -18,9 +19,10 @@ from vicinal.maths.losses import categorical
 from vicinal.maths.randomness import draw_generator, generator
 from vicinal.mixing.choice import During
 from vicinal.mixing.mixup import Mixup
-from vicinal.study.training.loop import Member, Schedule, train
+from vicinal.study.options import Recipe
+from vicinal.study.training.loop import Member, train
 
-SCHEDULE = Schedule(epochs=4, batch_size=7, learning_rate=0.1, weight_decay=1e-3)
+SCHEDULE = Recipe(epochs=4, batch_size=7, learning_rate=0.1, weight_decay=1e-3)
 
 
 def data():
@@ -198,7 +200,7 @@ def test_a_writer_that_finds_no_space_leaves_nothing_behind(tmp_path, monkeypatc
 def test_a_damaged_checkpoint_is_set_aside(tmp_path, damage):
     _, history = run(tmp_path / "whole")
     path = tmp_path / "c"
-    run(path, schedule=Schedule(2, 7, 0.1, 1e-3))
+    run(path, schedule=Recipe(epochs=2, batch_size=7, learning_rate=0.1, weight_decay=1e-3))
     path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
     with pytest.warns(UserWarning, match="could not be read"):
         _, again = run(path)
@@ -211,7 +213,7 @@ def test_a_checkpoint_of_another_format_is_set_aside(tmp_path, written):
     """Also one from before checkpoints said their format, though it may hold the right names."""
     _, history = run(tmp_path / "whole")
     path = tmp_path / "c"
-    run(path, schedule=Schedule(2, 7, 0.1, 1e-3))
+    run(path, schedule=Recipe(epochs=2, batch_size=7, learning_rate=0.1, weight_decay=1e-3))
     state = torch.load(path, weights_only=True)
     assert state.pop("format") == checkpoints.FORMAT
     state["trained"][0]["history"] = []  # which a reader that goes on would pass on
@@ -225,7 +227,7 @@ def test_a_checkpoint_of_another_format_is_set_aside(tmp_path, written):
 
 def test_a_checkpoint_that_fits_half_leaves_no_trace(tmp_path):
     path = tmp_path / "c"
-    run(path, schedule=Schedule(1, 7, 0.1, 1e-3))
+    run(path, schedule=Recipe(epochs=1, batch_size=7, learning_rate=0.1, weight_decay=1e-3))
     state = torch.load(path, weights_only=True)
     state["optimiser"] = {"nonsense": 1}
     torch.save(state, path)
@@ -237,7 +239,8 @@ def test_a_checkpoint_that_fits_half_leaves_no_trace(tmp_path):
 
 def test_a_loss_that_is_no_number_ends_the_history_before_its_epoch(tmp_path):
     (trained,) = train(
-        [member()], categorical, Schedule(4, 7, 1e30, 0.0), checkpoint=tmp_path / "c",
+        [member()], categorical, dataclasses.replace(SCHEDULE, learning_rate=1e30),
+        checkpoint=tmp_path / "c",
         progress=lambda: None,
     )  # fmt: skip
     assert trained.failed is not None

@@ -106,6 +106,9 @@ from .mixing.smoothing import LabelSmoothing as LabelSmoothing
 from .mixing.targets import dense_loss as dense_loss
 from .mixing.targets import mixed_ids as mixed_ids
 from .models.forward import LogitsAt as LogitsAt
+from .report.result import Result as Result
+from .report.result import compare as compare
+from .report.result import tune as tune
 from .report.results import results as results
 from .robustness.attacks.adversarial import Adversarial as Adversarial
 from .robustness.attacks.adversarial import InterpolatedAdversarial as InterpolatedAdversarial
@@ -132,5 +135,6 @@ from .robustness.theory.linear import LinearBound as LinearBound
 from .robustness.theory.linear import linear_adversarial_loss as linear_adversarial_loss
 from .robustness.theory.linear import linear_bound as linear_bound
 from .robustness.theory.second_order import adversarial_loss as adversarial_loss
+from .study.options import Recipe as Recipe
 
 __version__: str

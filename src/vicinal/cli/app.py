@@ -1,22 +1,22 @@
 """The commands, and the options that all of them read from a file."""
 
-import tomllib
-from inspect import signature
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from cyclopts.config import Toml
+from cyclopts.config import Dict
 
 import vicinal
 from vicinal.cli.audit import audit
 from vicinal.cli.compare import compare
-from vicinal.cli.errors import misread, reason, refuse
+from vicinal.cli.config import read
+from vicinal.cli.errors import misread, refuse
 from vicinal.cli.explain import explain
 from vicinal.cli.report import report
 from vicinal.cli.reproduce import reproduce
 from vicinal.cli.tune import tune
-from vicinal.machine.names import unknown
+from vicinal.machine.typed import Wrong
 
 START = """To begin:
 
@@ -37,10 +37,18 @@ app = App(
     help_epilogue=START,
     help_format="markdown",
     version=vicinal.__version__,
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(negative=(), consume_multiple=True),
     error_formatter=misread,
 )
-for command in (compare, audit, explain, report, reproduce, tune):
+COMMANDS: dict[str, Callable[..., int]] = {
+    "compare": compare,
+    "audit": audit,
+    "explain": explain,
+    "report": report,
+    "reproduce": reproduce,
+    "tune": tune,
+}
+for command in COMMANDS.values():
     app.command(command, help_epilogue="")  # else each repeats that of the whole
 app.register_install_completion_command(
     help="Let the shell complete commands and options.", help_epilogue=""
@@ -56,19 +64,19 @@ def main_with_config(
 
     Args:
         tokens: The command and its options.
-        config: TOML file with the options of compare; the command line overrides it.
+        config: TOML file with the options of the command; the command line overrides it.
     """
+    app.config = ()
     if config is not None:
-        try:
-            given = tomllib.loads(config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            refuse(f"the configuration {config} cannot be read: {reason(error)}")
-        options = {name.replace("_", "-") for name in signature(compare).parameters}
-        for name in given:
-            if name.replace("_", "-") not in options:
-                refuse(f"{config}: {unknown('option', name, options)}")
-    app.config = (Toml(config, use_commands_as_keys=False),) if config is not None else ()
-    return app(tokens)
+        chain = app.parse_commands(list(tokens))[0]
+        if not chain:
+            refuse(f"name a command that reads {config}, such as compare.")
+        given = read(config, chain[0], COMMANDS)
+        app.config = (Dict(given, source=str(config), use_commands_as_keys=False),)
+    try:
+        return app(tokens)
+    except Wrong as error:  # what an option does not take
+        refuse(error)
 
 
 def main() -> None:

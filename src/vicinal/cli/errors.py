@@ -1,6 +1,8 @@
 """What is said to the user when something is wrong, and the exit status."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from cyclopts import CycloptsError
@@ -30,9 +32,7 @@ def misread(error: CycloptsError) -> Text:
 
 def refuse(error: object) -> NoReturn:
     """Say what is wrong and exit with BAD_INPUT."""
-    Console(stderr=True, emoji=False, quiet=not leads()).print(
-        f"[bold red]Error:[/] {escape(reason(error))}", highlight=False, soft_wrap=True
-    )
+    _speak(error)
     raise SystemExit(BAD_INPUT)
 
 
@@ -41,3 +41,56 @@ def reason(error: object) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}"
     return str(error)
+
+
+@contextmanager
+def ending(*, kept: str = "The same command goes on from here.") -> Iterator[None]:
+    """How a command ends that is refused, stopped, or whose folder can no longer be used.
+
+    Args:
+        kept: what is said of work that was begun.
+
+    Raises:
+        SystemExit: with the status, once it was said why.
+    """
+    # slow to import, and known only where processes were started
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say(f"Stopped. {kept}".strip())
+        raise SystemExit(INTERRUPTED) from None
+    except (ValueError, TypeError, ConnectionError) as error:
+        refuse(error)
+    except (FileNotFoundError, NotADirectoryError, FileExistsError, PermissionError) as error:
+        refuse(error)
+    except OSError as error:  # a full disk, above all
+        _speak(error)
+        _say(f"What is stored is kept. {kept}".strip())
+        raise SystemExit(FAILED_RUN) from error
+    except Exception as error:
+        raise SystemExit(_of_children(error)) from error
+
+
+def _of_children(error: Exception) -> int:
+    """The exit status where one of several processes failed, which has said why.
+
+    Raises:
+        Exception: the error itself, where it is another.
+    """
+    kind = type(error).__name__
+    if kind == "SignalException":
+        return INTERRUPTED
+    if kind == "ChildFailedError":
+        failure = error.get_first_failure()[1]  # type: ignore[attr-defined]
+        return int(failure.exitcode) or FAILED_RUN
+    raise error
+
+
+def _speak(error: object) -> None:
+    Console(stderr=True, emoji=False, quiet=not leads()).print(
+        f"[bold red]Error:[/] {escape(reason(error))}", highlight=False, soft_wrap=True
+    )
+
+
+def _say(sentence: str) -> None:
+    Console(stderr=True, emoji=False, quiet=not leads()).print(sentence, highlight=False)

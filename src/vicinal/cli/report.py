@@ -17,6 +17,7 @@ def report(runs: Path, *, out: Path | None = None) -> int:
             .md, .tex (a table for booktabs), .json, .csv or .parquet.
     """
     from vicinal.report.pages import page
+    from vicinal.study import store
 
     out = out or runs.resolve().parent / "report.html"
     if not runs.is_dir():
@@ -25,7 +26,7 @@ def report(runs: Path, *, out: Path | None = None) -> int:
         refuse(f"{runs} holds no runs (*.json). vicinal compare writes them.")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        unreadable = page.write(runs, out)
+        unreadable = page.write(runs, out, command="\n".join(store.ways(runs)) or None)
     except OSError as error:
         refuse(f"{out} cannot be written: {error.strerror or error}")
     except ValueError as error:

@@ -46,7 +46,17 @@ def from_object(name: str, task: Task | None = None) -> Raw:
     Raises:
         ValueError: if it is none of these, or the function fails.
     """
-    value = imported(name)
+    return given(name, imported(name), task)
+
+
+def given(name: str, value: Any, task: Task | None = None) -> Raw:
+    """Data that are given as an object; see `from_object`.
+
+    Args:
+        name: what errors call it.
+        value: the object.
+        task: what is to be learnt, if not what the targets say.
+    """
     if callable(value) and not hasattr(value, "__getitem__"):
         try:
             value = value()

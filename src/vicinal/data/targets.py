@@ -3,13 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Shaped
 
-Task = Literal["classification", "binary", "multilabel", "regression"]
-"""What is to be learnt; binary is two classes with one logit."""
+from vicinal.maths.kinds import Task as Task
 
 ENOUGH = 4  # examples of a class, so that each part can hold one
 FEW = 20  # different numbers that may be classes or values

@@ -61,6 +61,36 @@ def check_shared(device: torch.device, processes: int) -> None:
         )
 
 
+def check_processes(processes: int, most: int, of: str) -> None:
+    """Refuse more processes than can have something to do, before any is started.
+
+    Raises:
+        ValueError: if so, or as `sharing`.
+    """
+    if not (count := sharing(processes)) <= most:
+        raise ValueError(
+            f"processes must be at most {most}, as there {of}, got {count}: the others would have "
+            "nothing to do. Pass fewer."
+        )
+
+
+def sharing(processes: int) -> int:
+    """How many will share the work: those to be started, or those that torchrun has started.
+
+    Raises:
+        ValueError: if none, or if both are asked for.
+    """
+    if not processes >= 1:
+        raise ValueError(f"processes must be at least 1, got {processes}.")
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and started > 1:
+        raise ValueError(
+            f"torchrun has started {started} processes, and each would start {processes} more: "
+            "leave out processes."
+        )
+    return max(processes, started)
+
+
 def leave() -> None:
     """Part from the other processes."""
     if place().processes > 1:

@@ -76,7 +76,7 @@ def _named(name: str) -> nn.Module:
     return value
 
 
-def build_model(name: str, split: Split, seed: int) -> nn.Module:
+def build_model(name: str, split: Split, seed: int, given: Any = None) -> nn.Module:
     """A new model for a data set, with the initial weights of a seed, where the data are.
 
     Weights are drawn on the CPU, so they are the same on every device.
@@ -89,6 +89,7 @@ def build_model(name: str, split: Split, seed: int) -> nn.Module:
             weights by their own reset_parameters.
         split: the data: shape of an example, number of outputs, mean and deviation.
         seed: of the initial weights; torch's own random state is as before.
+        given: a factory or a module as an object, in place of that of the name.
 
     Raises:
         ValueError: if there is no such model, making it fails, it cannot take the data, or its
@@ -96,14 +97,16 @@ def build_model(name: str, split: Split, seed: int) -> nn.Module:
     """
     shape, outputs, device = tuple(split.train.x.shape[1:]), split.outputs, split.train.x.device
     source, _, rest = name.partition(":")
-    library = source in EXTRAS and rest
+    library = given is None and source in EXTRAS and rest
     if len(shape) != 3 and (name == "cnn" or library):
         raise ValueError(f"the model {name} needs images, these data are a table. Pass mlp.")
     with forked():
         # first, because importing someone's code may draw numbers
-        foreign = None if name in MODELS or library else _foreign(name)
+        foreign = given
+        if given is None and name not in MODELS and not library:
+            foreign = _foreign(name)
         torch.manual_seed(int(generator(seed, "weights").integers(2**62)))
-        if name in MODELS:
+        if foreign is None and name in MODELS:
             body = MODELS[name](shape, outputs)
             return nn.Sequential(Standardise(split.mean, split.std), body).to(device)
         if library:
@@ -120,20 +123,20 @@ def build_model(name: str, split: Split, seed: int) -> nn.Module:
     return moved
 
 
-def fitting(name: str, split: Split) -> Split:
+def fitting(name: str, split: Split, given: Any = None) -> Split:
     """The data for a model: two classes are binary where it has one output for them.
 
     Raises:
         ValueError: see `build_model`.
     """
     try:
-        build_model(name, split, 0)
+        build_model(name, split, 0, given)
     except ValueError:
         if split.task != "classification" or split.classes != 2:
             raise
         binary = replace(split, task="binary", family=bernoulli)
         try:
-            build_model(name, binary, 0)
+            build_model(name, binary, 0, given)
         except ValueError:
             pass
         else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,13 +43,15 @@ def weights_from(file: str | Path) -> Weights:
     return Weights(str(file), sha256(Path(file).read_bytes()).hexdigest()[:12])
 
 
-def starting_model(name: str, split: Split, seed: int, file: str | None, digest: str) -> nn.Module:
+def starting_model(
+    name: str, split: Split, seed: int, file: str | None, digest: str, given: Any = None
+) -> nn.Module:
     """The model of `build_model`, with the weights of a file of this digest if there is one.
 
     Raises:
         ValueError: see `build_model`; if the file changed or does not fit the model.
     """
-    model = build_model(name, split, seed)
+    model = build_model(name, split, seed, given)
     if file is not None:
         fill(model, Weights(file, digest), split.outputs)
     return model

@@ -21,8 +21,6 @@ from vicinal.robustness.attacks.worst import Attacked, worst_case
 from vicinal.robustness.curve import Point, accuracy_curve
 from vicinal.robustness.masking import masking
 
-Strength = Literal["fast", "full"]
-
 STEPS = 20
 EPSILONS: dict[str, dict[Norm, tuple[float, ...]]] = {
     "images": {"linf": (0.0, 0.025, 0.05, 0.1, 0.15), "l2": (0.0, 0.25, 0.5, 0.75, 1.0)},
@@ -48,28 +46,26 @@ def attacked(
     model: nn.Module,
     split: Split,
     seed: int,
-    strength: Strength,
+    strong: bool,
     scratch: Path,
     where: Place = ALONE,
 ) -> dict[str, Any]:
-    """Curves of accuracy, or of the error of values; with "full", what strong attacks leave.
+    """Curves of accuracy, or of the error of values; with strong ones, what strong attacks leave.
 
     Args:
         model: the trained model.
         split: the data; its test part is attacked.
         seed: of the run, from which starts are drawn.
-        strength: "fast" for FGSM and PGD; "full" adds the ensemble at one size per norm (for
+        strong: False for FGSM and PGD; True adds the ensemble at one size per norm (for
             values APGD with restarts), and signs of masked gradients.
         scratch: name for files from which a killed ensemble goes on, removed at the end.
         where: this process, among those to which batches of examples are dealt.
     """
     if not split.family.classifies:
-        (errors,) = spread(
-            lambda split: list(_errors(model, split, seed, strength)), [split], where
-        )
+        (errors,) = spread(lambda split: list(_errors(model, split, seed, strong)), [split], where)
         return {"robust_rmse": errors}
     curves = list(_curves(model, split, seed, where))
-    if strength == "fast":
+    if not strong:
         return {"robustness": curves}
     x, y = split.test.x[:STRONG], split.test.y[:STRONG]
     for norm, epsilons in radii(split.bounds).items():
@@ -142,14 +138,14 @@ def _errors(
     model: nn.Module,
     split: Split,
     seed: int,
-    strength: Strength,
+    strong: bool,
 ) -> Iterator[dict[str, Any]]:
     """One curve of the error of values for each norm and attack."""
     attacks: dict[str, tuple[int, Callable[..., Tensor]]] = {
         "fgsm": (1, lambda *args, rng, **options: fgsm(*args, **options)),
         "pgd": (STEPS, partial(pgd, steps=STEPS)),
     }
-    if strength == "full":
+    if strong:
         attacks["apgd"] = (apgd.STEPS, partial(apgd.apgd, steps=apgd.STEPS, restarts=RESTARTS))
     for norm, epsilons in radii(split.bounds).items():
         for name, (steps, attack) in attacks.items():

@@ -25,8 +25,9 @@ from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.mixup import Mixup
 from vicinal.mixing.rows import outputs_for
 from vicinal.models.forward import unchanged
-from vicinal.robustness.usual import Strength, attacked
+from vicinal.robustness.usual import attacked
 from vicinal.study.hardest import hardest
+from vicinal.study.options import Strength
 from vicinal.study.training.resume import Row
 
 # One law for all methods, so that what is explained can be compared: λ uniform.
@@ -127,7 +128,7 @@ def measure(
         "initial": start,
         "final": explain(model, split.train, split.family, seed, where),
     }
-    return measured | attacked(model, split, seed, attacks, scratch, where)
+    return measured | attacked(model, split, seed, attacks == "full", scratch, where)
 
 
 def validated(last: Row) -> dict[str, dict[str, float]]:

@@ -3,81 +3,134 @@
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from vicinal.data import Split, Task, load
+from vicinal.data import Split, load, split
+from vicinal.data.raw import Raw
 from vicinal.machine import files
 from vicinal.machine.devices import checked, honest, one_thread, told
 from vicinal.machine.processes import ALONE, Place, agreed, leave, place, spread
+from vicinal.machine.typed import flat
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.models.weights import starting_model
-from vicinal.robustness.usual import Strength
 from vicinal.study import store
 from vicinal.study.measures import MEASURES, evaluation, explain, measure, validated
-from vicinal.study.training.loop import Member, Precision, Schedule, train
+from vicinal.study.options import Measuring, Recipe, Source
+from vicinal.study.training.loop import Member, train
 from vicinal.study.training.resume import Trained
 
-Strategies = Mapping[str, Strategy | During | None]
-"""Strategies by the name of the method."""
 Say = Callable[[str], None]
 Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Configuration:
-    """All that decides the numbers of a run; its hash names the run."""
+class Objects:
+    """What the names of a study stand for, where they are no names that anyone could look up.
 
-    data: str
-    target: str | None
-    task: Task | None  # None for what the targets say
+    Attributes:
+        strategies: by the name of the method; None trains without mixing.
+        data: data that were given as an object; None for those of the name.
+        model: a factory or a module that was given as an object; None for that of the name.
+        told: what tells a strategy from others of its name, by the name of the method.
+        code: the same for the model.
+    """
+
+    strategies: Mapping[str, Strategy | During | None]
+    data: Raw | None = None
+    model: Any = None
+    told: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
+
+    def of(self, methods: Iterable[str]) -> "Objects":
+        """Those that some methods need."""
+        return replace(self, strategies={method: self.strategies[method] for method in methods})
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that decides the numbers of a run; its hash names the run.
+
+    Attributes:
+        source: which data.
+        digest: of their content.
+        method: its name with all options.
+        model: its name.
+        weights, weights_digest: a file from which training starts, and its content.
+        seed: of split, weights, order, draws and measurements.
+        train_size: training examples.
+        recipe: how it is trained.
+        parts: of a batch.
+        device: the type of what computes: arithmetic differs between them.
+        measuring: what is measured.
+        measured_on: the part of the data on which it is.
+        strategy, code: what tells a strategy and a model that were given as objects from others of
+            their names; empty where the names tell.
+        version: of this package.
+    """
+
+    source: Source
     digest: str
     method: str
     model: str
-    weights: str | None  # a file; None for new ones
+    weights: str | None
     weights_digest: str
     seed: int
-    epochs: int
     train_size: int
-    batch_size: int
+    recipe: Recipe
     parts: int
-    learning_rate: float
-    weight_decay: float
-    precision: Precision
-    device: str  # its type: arithmetic differs between kinds of device
-    explain_every: int
-    attacks: Strength
+    device: str
+    measuring: Measuring
     measured_on: Literal["test", "validation"]
     version: str
+    strategy: str = ""
+    code: str = ""
+
+    def configuration(self) -> dict[str, Any]:
+        """Everything by name, as it is stored; what is not said is left out where it was added."""
+        found: dict[str, Any] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            found |= flat(value) if is_dataclass(value) else {one.name: value}
+        return {key: value for key, value in found.items() if key not in ADDED or value}
 
     @property
     def name(self) -> str:
         """The name of the run in the store."""
-        return store.name_of(asdict(self))
+        return store.name_of(self.configuration())
+
+    @property
+    def units(self) -> int:
+        """Units of progress that it counts."""
+        return self.recipe.epochs + MEASURES[self.measuring.attacks]
+
+
+ADDED = ("strategy", "code")
+"""What names did not hold from the start: there only where it is said."""
 
 
 @dataclass(frozen=True)
 class _Job:
     """Runs to train together, and the names of those that are to be measured."""
 
-    group: tuple[Configuration, ...]
-    strategies: Strategies
+    group: tuple[Run, ...]
+    objects: Objects
     folder: Path
     device: str
     wanted: frozenset[str]
 
 
 def records(
-    group: Sequence[Configuration],
-    strategies: Strategies,
+    group: Sequence[Run],
+    objects: Objects,
     folder: Path,
     *,
     device: str = "cpu",
@@ -91,7 +144,7 @@ def records(
 
     Args:
         group: what to run; one of `groups`.
-        strategies: by the name of the method.
+        objects: what names stand for.
         folder: where records and checkpoints are.
         device: what computes, of the kind that is configured.
         advance: told how many units of progress were done; a run has epochs + MEASURES of its
@@ -100,10 +153,11 @@ def records(
     """
     found = {run.name: store.stored(folder / f"{run.name}.json", say) for run in group}
     missing = frozenset(name for name, record in found.items() if record is None)
-    advance(sum(run.epochs + MEASURES[run.attacks] for run in group if run.name not in missing))
+    advance(sum(run.units for run in group if run.name not in missing))
     if missing:
-        methods = {run.method: strategies[run.method] for run in group}
-        job = agreed(_Job(tuple(group), methods, folder, device, missing))
+        job = agreed(
+            _Job(tuple(group), objects.of(run.method for run in group), folder, device, missing)
+        )
         for record in _fresh(job, advance, say):
             store.save(folder, record)
             found[record["name"]] = record
@@ -127,7 +181,7 @@ def dismiss() -> None:
     leave()
 
 
-def _checkpoint(group: Sequence[Configuration], folder: Path) -> Path:
+def _checkpoint(group: Sequence[Run], folder: Path) -> Path:
     names = [run.name for run in group]
     name = names[0] if len(names) == 1 else store.name_of({"together": names})
     return folder / f"{name}.checkpoint"
@@ -147,9 +201,9 @@ def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Record]:
     """Train a group, and measure those of it that are wanted; all processes do this together."""
     first, wanted = job.group[0], len(job.wanted)
     device = checked(job.device)
-    splits = {run.seed: _split(run).on(device) for run in job.group}
-    members = [_member(run, job.strategies[run.method], splits[run.seed]) for run in job.group]
-    left = first.epochs
+    splits = {run.seed: split_of(run, job.objects).on(device) for run in job.group}
+    members = [_member(run, job.objects, splits[run.seed]) for run in job.group]
+    left = first.recipe.epochs
 
     def epoch() -> None:
         nonlocal left
@@ -162,21 +216,22 @@ def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Record]:
             trained = train(
                 members,
                 splits[first.seed].family,
-                _schedule(first),
+                first.recipe,
+                parts=first.parts,
                 checkpoint=_checkpoint(job.group, job.folder),
                 progress=epoch,
             )
         seconds = (time.perf_counter() - started) / len(members)
         advance(left * wanted)  # of members that have all failed before the end
         ended = [
-            _Ended(run, member.model, splits[run.seed], one, seconds, len(members), job.folder)
+            _Ended(run, job, member.model, splits[run.seed], one, seconds)
             for run, member, one in zip(job.group, members, trained, strict=True)
             if run.name in job.wanted
         ]
         for record, sentences in _dealt(ended):
             for sentence in sentences:
                 say(sentence)
-            advance(MEASURES[first.attacks])
+            advance(MEASURES[first.measuring.attacks])
             yield record
 
 
@@ -189,35 +244,39 @@ def _dealt(ended: Sequence["_Ended"]) -> Iterator[tuple[store.Record, list[str]]
     yield from (_record(one, where) for one in ended[rest:])
 
 
-def _split(run: Configuration) -> Split:
-    split = load(run.data, run.seed, run.train_size, target=run.target, task=run.task)
+def split_of(run: Run, objects: Objects) -> Split:
+    """The data of a run, split by its seed."""
+    if objects.data is not None:
+        found = split(objects.data, run.source.data, run.seed, run.train_size)
+    else:
+        source = run.source
+        found = load(source.data, run.seed, run.train_size, target=source.target, task=source.task)
     # a search must not see the test part, so it is not even there
-    return split if run.measured_on == "test" else replace(split, test=split.validation)
+    return found if run.measured_on == "test" else replace(found, test=found.validation)
 
 
-def _member(run: Configuration, strategy: Strategy | During | None, split: Split) -> Member:
-    model = starting_model(run.model, split, run.seed, run.weights, run.weights_digest)
-    evaluate = evaluation(model, split, run.seed, run.explain_every)
-    return Member(run.name, model, strategy, split.train.x, split.train.y, run.seed, evaluate)
+def _model(run: Run, objects: Objects, data: Split) -> torch.nn.Module:
+    """The model of a run as its training starts."""
+    return starting_model(run.model, data, run.seed, run.weights, run.weights_digest, objects.model)
 
 
-def _schedule(run: Configuration) -> Schedule:
-    return Schedule(
-        run.epochs, run.batch_size, run.learning_rate, run.weight_decay, run.parts, run.precision
-    )
+def _member(run: Run, objects: Objects, data: Split) -> Member:
+    model = _model(run, objects, data)
+    evaluate = evaluation(model, data, run.seed, run.measuring.explain_every)
+    strategy = objects.strategies[run.method]
+    return Member(run.name, model, strategy, data.train.x, data.train.y, run.seed, evaluate)
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """A run whose training has ended, how many were trained together in how many seconds."""
+    """A run whose training has ended, in how many seconds."""
 
-    run: Configuration
+    run: Run
+    job: _Job
     model: torch.nn.Module
     split: Split
     trained: Trained
     seconds: float
-    together: int
-    folder: Path
 
 
 def _record(ended: _Ended, where: Place) -> tuple[store.Record, list[str]]:
@@ -226,8 +285,9 @@ def _record(ended: _Ended, where: Place) -> tuple[store.Record, list[str]]:
     record: store.Record = {
         "format": store.FORMAT,
         "name": run.name,
-        "configuration": asdict(run),
-        "environment": _environment(split.train.x.device) | {"trained_together": ended.together},
+        "configuration": run.configuration(),
+        "environment": _environment(split.train.x.device)
+        | {"trained_together": len(ended.job.group)},
         "data": {
             "examples": {p: len(getattr(split, p)) for p in ("train", "validation", "test")},
             "task": split.task,
@@ -258,16 +318,22 @@ def _measured(ended: _Ended, where: Place) -> dict[str, Any]:
     if run.measured_on == "validation":
         return validated(last)
     # the same for all methods of a seed, and runs of a seed follow one another
-    start = _explain_start(replace(run, method=""), ended.split.train.x.device)
-    scratch = ended.folder / run.name
-    return measure(ended.model, start, ended.split, run.seed, last, run.attacks, scratch, where)
+    start = _explain_start(replace(run, method="", strategy=""), ended.job.objects, ended.split)
+    scratch = ended.job.folder / run.name
+    attacks = run.measuring.attacks
+    return measure(ended.model, start, ended.split, run.seed, last, attacks, scratch, where)
 
 
-@lru_cache(maxsize=1)
-def _explain_start(run: Configuration, device: torch.device) -> dict[str, Any]:
-    split = _split(run).on(device)
-    model = starting_model(run.model, split, run.seed, run.weights, run.weights_digest)
-    return explain(model, split.train, split.family, run.seed)
+_latest: dict[Run, dict[str, Any]] = {}
+"""The explanation of the start of one seed, which all its methods share."""
+
+
+def _explain_start(run: Run, objects: Objects, data: Split) -> dict[str, Any]:
+    if run not in _latest:
+        _latest.clear()
+        model = _model(run, objects, data)
+        _latest[run] = explain(model, data.train, data.family, run.seed)
+    return _latest[run]
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

@@ -1,16 +1,23 @@
 """Searching for a method and its strength on validation data; the test part is used once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
-from vicinal.data import load
+from vicinal.machine.processes import join
+from vicinal.machine.processes import launch as in_processes
+from vicinal.machine.progress import working
 from vicinal.maths.statistics import Paired, paired
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
-from vicinal.study import plan as study
 from vicinal.study import store
-from vicinal.study.run import Strategies
+from vicinal.study.execute import execute
+from vicinal.study.measures import MEASURES
+from vicinal.study.methods import parse_methods, searched, with_strength
+from vicinal.study.options import Search, Study
+from vicinal.study.plan import Plan, plan
+from vicinal.study.run import Objects, dismiss, follow, split_of
 
 Metric = Literal["accuracy", "loss"]
 LOW, HIGH = 0.05, 4.0  # of the strengths that are searched, by their logarithm
@@ -36,7 +43,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Search:
+class Found:
     """What was found, and what the search cost.
 
     Attributes:
@@ -80,11 +87,71 @@ class Search:
         return found
 
 
+def run_search(asked: Search, objects: Objects) -> Found | None:
+    """Search as asked, going on where a search was that was stopped.
+
+    Args:
+        asked: all options.
+        objects: strategies of methods that are given as objects; data and a model likewise.
+
+    Returns:
+        What was found; None in one of several processes that is not the first.
+
+    Raises:
+        ValueError: as `search` and `plan`.
+        OSError: if the folder cannot be used.
+        ChildFailedError: if one of several processes failed.
+    """
+    if join().rank > 0:
+        follow()
+        return None
+    study = Study(
+        source=asked.source,
+        seeds=asked.seeds,
+        training=asked.training,
+        computing=asked.computing,
+    )
+
+    def build(text: str, alpha: float | None) -> tuple[str, Strategy | During | None]:
+        if text in objects.strategies:
+            return text, objects.strategies[text]
+        return next(iter(parse_methods([with_strength(text, alpha)]).items()))
+
+    def planned(strategies: Strategies, part: Literal["test", "validation"]) -> Plan:
+        chosen = replace(objects, strategies=strategies)
+        return plan(study, chosen, asked.out / "runs", measured_on=part)
+
+    try:
+        kinds = {text: text not in objects.strategies and searched(text) for text in asked.methods}
+        check(kinds, build, planned, metric=asked.metric, trials=asked.trials)
+    except BaseException:
+        dismiss()
+        raise
+    if asked.computing.processes > 1:
+        alone = replace(asked, computing=replace(asked.computing, processes=1))
+        return in_processes(asked.computing.processes, run_search, alone, objects)
+    total = (asked.trials + 2) * asked.seeds * (asked.training.recipe.epochs + MEASURES["fast"])
+    with working(f"{asked.trials} trials", total) as shown:
+        once = lru_cache(maxsize=None)(shown.say)  # every trial has the same to say of the data
+        found = search(
+            kinds,
+            build,
+            planned,
+            lambda chosen: execute(chosen, advance=shown.advance, say=once),
+            metric=asked.metric,
+            trials=asked.trials,
+            seed=asked.seed,
+        )
+    dismiss()
+    return found
+
+
 Build = Callable[[str, float | None], tuple[str, Strategy | During | None]]
 """From the name of a kind of method and its strength to the method and its name."""
-PlanOf = Callable[[Strategies, Literal["test", "validation"]], study.Plan]
+Strategies = Mapping[str, Strategy | During | None]
+PlanOf = Callable[[Strategies, Literal["test", "validation"]], Plan]
 """Plans the runs of methods, to be measured on a part of the data."""
-Execute = Callable[[study.Plan], list[store.Record]]
+Execute = Callable[[Plan], list[store.Record]]
 """Does the runs of a plan."""
 
 
@@ -97,7 +164,7 @@ def search(
     metric: Metric | None,
     trials: int,
     seed: int,
-) -> Search:
+) -> Found:
     """Search by Optuna's tree-structured Parzen estimator; every trial is made of stored runs.
 
     The sampler's draws follow from the seed and the scores, and these are stored, so the same
@@ -155,17 +222,15 @@ def check(
         ValueError: for all that `search` refuses before the first trial.
     """
     _optuna()
-    if not trials >= 1:
-        raise ValueError(f"trials must be at least 1, got {trials}.")
     if not kinds:
         raise ValueError("methods must name at least one method, such as mixup.")
     for kind, has_strength in kinds.items():
         method, strategy = build(kind, 1.0 if has_strength else None)
-        run = plan({method: strategy}, "validation").runs[0]
-    split = load(run.data, run.seed, run.train_size, target=run.target, task=run.task)
-    if metric == "accuracy" and not split.family.classifies:
+        planned = plan({method: strategy}, "validation")
+    classifies = split_of(planned.runs[0], planned.objects).family.classifies
+    if metric == "accuracy" and not classifies:
         raise ValueError("targets are values, which have no accuracy; compare the loss.")
-    return metric or ("accuracy" if split.family.classifies else "loss")
+    return metric or ("accuracy" if classifies else "loss")
 
 
 def _optuna() -> Any:
@@ -214,7 +279,7 @@ def _tested(
     execute: Execute,
     metric: Metric,
     sign: float,
-) -> Search:
+) -> Found:
     """Measure the best, and training without mixing, on the test part."""
     best = ranked[0]
     methods: dict[str, Strategy | During | None] = {"erm": None, best.method: best.strategy}
@@ -235,7 +300,7 @@ def _tested(
     if not len(test) == len(plain_test) == len(plain.scores) == seeds:
         raise ValueError("training for the test failed for some seeds; see the runs.")
     differences = [a - b for a, b in zip(test, plain_test, strict=True)]
-    return Search(
+    return Found(
         metric=metric,
         trials=tuple(ranked),
         failed=tuple(trial.method for trial in tried if trial.score is None),

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vicinal.machine.files import set_aside, sweep, whole
+from vicinal.machine.files import set_aside, sweep, whole, write
 
 FORMAT = 2
 """Of records that are written. 2 says on which part of the data a run was measured."""
@@ -81,6 +81,18 @@ def stored(path: Path, say: Callable[[str], None]) -> Record | None:
             aside = set_aside(path)
             say(f"{path.name} cannot be read ({error}); set aside as {aside.name}, running again.")
         return None
+
+
+def keep_way(folder: Path, way: str) -> None:
+    """Keep the command or the code that made runs of a folder, for who renders them again."""
+    name = sha256(way.encode()).hexdigest()[:16]
+    write(folder / f"{name}.command", way + "\n")
+
+
+def ways(folder: Path) -> list[str]:
+    """The commands and the code that made the runs of a folder, the oldest first."""
+    found = sorted(folder.glob("*.command"), key=lambda path: path.stat().st_mtime_ns)
+    return [path.read_text(encoding="utf-8").strip() for path in found]
 
 
 class Unreadable(NamedTuple):

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from vicinal.data import Split, load
+from vicinal.data import Split
 from vicinal.machine.devices import forked
 from vicinal.maths.randomness import draw_generator
 from vicinal.mixing.choice import During
-from vicinal.mixing.draw import AnyDraw, Draw, Strategy
+from vicinal.mixing.draw import AnyDraw, Draw
 from vicinal.models.named import build_model
-from vicinal.study.run import Configuration, Say, Strategies
+from vicinal.study.run import Objects, Run, Say, split_of
 from vicinal.study.training.stack import Unlike, joined, objectives, stacked
 
 AGREE = 1e-9  # of what is found together and alone in float64, relative to the largest
@@ -33,8 +33,8 @@ class Apart(Exception):
 
 
 def groups(
-    runs: Sequence[Configuration], strategies: Strategies, limit: int, say: Say
-) -> tuple[tuple[Configuration, ...], ...]:
+    runs: Sequence[Run], objects: Objects, limit: int, say: Say
+) -> tuple[tuple[Run, ...], ...]:
     """Split the runs of a study into groups that are trained together.
 
     A method takes part if two models trained side by side have the losses, gradients and buffers
@@ -45,7 +45,7 @@ def groups(
 
     Args:
         runs: of one study; they differ in method and seed.
-        strategies: by the name of the method.
+        objects: what names stand for.
         limit: most runs in a group; 1 trains all one after another.
         say: told which methods are trained together, and why others run by run.
 
@@ -53,10 +53,10 @@ def groups(
         The groups, in the order of their first runs.
     """
     first = runs[0]
-    split = load(first.data, first.seed, first.train_size, target=first.target, task=first.task)
     if limit == 1 or len(runs) == 1:
         return tuple((run,) for run in runs)
-    if not (work := _work(first, split)) <= PAYS:
+    split = split_of(first, objects)
+    if not (work := _work(first, objects, split)) <= PAYS:
         say(
             f"All runs are trained one by one: a batch takes the model {work:.1e} floating-point "
             f"operations, and above {PAYS:.0e} training several together gains little."
@@ -66,13 +66,13 @@ def groups(
     apart: dict[str, list[str]] = {}
     for method in {run.method: None for run in runs}:
         try:
-            plain = try_together(first, strategies[method], split)
+            plain = try_together(first, objects, method, split)
             kinds[method] = "" if plain else method
         except Apart as reason:
             apart.setdefault(str(reason), []).append(method)
     for why, methods in apart.items():
         say(f"{', '.join(methods)}: trained run by run, because {why}.")
-    chosen: dict[str, list[Configuration]] = {}
+    chosen: dict[str, list[Run]] = {}
     for run in runs:
         kind = kinds.get(run.method, run.name)  # a kind of its own for those apart
         chosen.setdefault(kind, []).append(run)
@@ -84,28 +84,29 @@ def groups(
     return tuple(sorted(parts, key=lambda part: runs.index(part[0])))
 
 
-def _parts(runs: Sequence[Configuration], limit: int) -> list[tuple[Configuration, ...]]:
+def _parts(runs: Sequence[Run], limit: int) -> list[tuple[Run, ...]]:
     """As few parts as the limit allows, of nearly equal size."""
     size = math.ceil(len(runs) / math.ceil(len(runs) / limit))
     return [tuple(runs[k : k + size]) for k in range(0, len(runs), size)]
 
 
-def _work(run: Configuration, split: Split) -> float:
+def _work(run: Run, objects: Objects, split: Split) -> float:
     """Floating-point operations of one pass of a batch, or of a part of it."""
-    x = split.train.x[: run.batch_size // run.parts]
+    x = split.train.x[: run.recipe.batch_size // run.parts]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        build_model(run.model, split, run.seed).eval()(x)
+        build_model(run.model, split, run.seed, objects.model).eval()(x)
     return float(counter.get_total_flops())
 
 
-def try_together(run: Configuration, strategy: Strategy | During | None, split: Split) -> bool:
+def try_together(run: Run, objects: Objects, method: str, split: Split) -> bool:
     """Whether a method draws plainly, one weight or mask for each example.
 
     Raises:
         Apart: if its models cannot be trained together, with the reason.
     """
+    strategy = objects.strategies[method]
     mixing = strategy.strategy if isinstance(strategy, During) else strategy
-    rows = min(run.batch_size // run.parts, len(split.train) // 2)
+    rows = min(run.recipe.batch_size // run.parts, len(split.train) // 2)
     starts = (0, rows)
     xs = [split.train.x[start : start + rows].double() for start in starts]
     ys = [split.train.y[start : start + rows] for start in starts]
@@ -122,8 +123,8 @@ def try_together(run: Configuration, strategy: Strategy | During | None, split: 
         with warnings.catch_warnings():
             # what torch runs one by one is no faster, and it says so
             warnings.filterwarnings("error", message=".*performance drop.*")
-            together = _step(run, split, xs, ys, draws, range(2))
-        alone = [_step(run, split, xs, ys, draws, range(k, k + 1)) for k in range(2)]
+            together = _step(run, objects, split, xs, ys, draws, range(2))
+        alone = [_step(run, objects, split, xs, ys, draws, range(k, k + 1)) for k in range(2)]
     except Exception as error:  # someone's model and torch may raise anything
         first = str(error).split("\n")[0].split(". ")[0]
         raise Apart(f"torch cannot: {type(error).__name__}: {first[:100]}") from error
@@ -135,7 +136,8 @@ def try_together(run: Configuration, strategy: Strategy | During | None, split: 
 
 
 def _step(
-    run: Configuration,
+    run: Run,
+    objects: Objects,
     split: Split,
     xs: Sequence[Tensor],
     ys: Sequence[Tensor],
@@ -143,7 +145,9 @@ def _step(
     members: range,
 ) -> list[Tensor]:
     """Losses, gradients and buffers of some members, for one batch."""
-    models = [build_model(run.model, split, run.seed + k).double().train() for k in members]
+    models = [
+        build_model(run.model, split, run.seed + k, objects.model).double().train() for k in members
+    ]
     state = stacked(models)
     own = slice(members.start, members.stop)
     with forked():

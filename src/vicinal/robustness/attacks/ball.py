@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.kinds import Norm as Norm
 from vicinal.robustness.attacks.simplex import filled, shortened
 
-Norm = Literal["linf", "l2", "l1"]
 DUAL: dict[Norm, Norm] = {"linf": "l1", "l2": "l2", "l1": "linf"}
 Bounds = tuple[float | Tensor, float | Tensor] | None
 Size = float | Tensor

@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 
 from vicinal.study.executors.cluster import dask, loky, ray
 from vicinal.study.executors.slurm import slurm
-from vicinal.study.executors.work import Run
+from vicinal.study.executors.work import Workers
 
-EXECUTORS: dict[str, Callable[[str, int | None], AbstractContextManager[Run]]] = {
+EXECUTORS: dict[str, Callable[[str, int | None], AbstractContextManager[Workers]]] = {
     "dask": dask,
     "loky": loky,
     "ray": ray,
@@ -41,7 +41,7 @@ def check(executor: str, jobs: int | None) -> None:
         raise ValueError(f"the executor {name} has no address, got {executor}.")
 
 
-def connect(executor: str, jobs: int | None) -> AbstractContextManager[Run]:
+def connect(executor: str, jobs: int | None) -> AbstractContextManager[Workers]:
     """Start or reach the workers of an executor, and leave them in the end.
 
     Args:

@@ -10,13 +10,13 @@ from typing import Any
 
 import joblib
 
-from vicinal.study.executors.work import Outcome, Run, Task, WorkersDied, missing, names_of
+from vicinal.study.executors.work import Outcome, Task, Workers, WorkersDied, missing, names_of
 
 TIMEOUT = 10  # seconds in which a cluster must answer
 
 
 @contextmanager
-def loky(address: str, jobs: int | None) -> Iterator[Run]:
+def loky(address: str, jobs: int | None) -> Iterator[Workers]:
     """Processes beside this one; a single job is done in this process."""
     with joblib.parallel_config("loky", n_jobs=jobs or 1, inner_max_num_threads=1):
         yield _here if jobs in (None, 1) else _beside
@@ -37,7 +37,7 @@ def _beside(tasks: Sequence[Task]) -> Iterator[Outcome]:
 
 
 @contextmanager
-def dask(address: str, jobs: int | None) -> Iterator[Run]:
+def dask(address: str, jobs: int | None) -> Iterator[Workers]:
     """The workers of a Dask cluster."""
     try:
         from distributed import Client, KilledWorker, as_completed
@@ -65,7 +65,7 @@ def dask(address: str, jobs: int | None) -> Iterator[Run]:
 
 
 @contextmanager
-def ray(address: str, jobs: int | None) -> Iterator[Run]:
+def ray(address: str, jobs: int | None) -> Iterator[Workers]:
     """The workers of a Ray cluster.
 
     Not through joblib: that does everything in this process on a cluster of one CPU, gives
@@ -108,7 +108,7 @@ def _one_by_one(
     result: Callable[[Any], Outcome],
     cancel: Callable[[Any], object],
     death: type[Exception],
-) -> Run:
+) -> Workers:
     """Outcomes as they come, of at most so many jobs at once; what is left in the end is stopped.
 
     Args:

@@ -6,21 +6,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vicinal.machine import locks
 from vicinal.study import store
 from vicinal.study.executors import connect
-from vicinal.study.executors.work import Outcome, Run, Task, WorkersDied, names_of
-from vicinal.study.measures import MEASURES
-from vicinal.study.run import Configuration, Strategies
+from vicinal.study.executors.work import Outcome, Task, Workers, WorkersDied, names_of
+from vicinal.study.run import Objects, Run
 
 POLL = 0.5  # seconds between two looks at the store
 PATIENCE = 10.0  # seconds until a file that another machine wrote must be seen here
 DEATHS = 2  # of its workers, after which a group is left out
 
-Group = tuple[Configuration, ...]
+Group = tuple[Run, ...]
 
 
 @dataclass
@@ -28,7 +27,7 @@ class Launch:
     """A study that does its runs, and what it knows of them."""
 
     groups: Sequence[Group]
-    strategies: Strategies
+    objects: Objects
     folder: Path
     say: Callable[[str], None]
     device: str = "cpu"
@@ -64,8 +63,8 @@ class Launch:
                 dead.add(seen.key)
             ours &= locks.free(seen, dead)
             self._tell(seen, dead)
-        strategies = {run.method: self.strategies[run.method] for run in group}
-        task = Task(group, strategies, self.folder, self.token, frozenset(dead), self.device)
+        objects = self.objects.of(run.method for run in group)
+        task = Task(group, objects, self.folder, self.token, frozenset(dead), self.device)
         return task if ours else None
 
     def _tell(self, seen: locks.Seen | None, dead: set[locks.Key]) -> None:
@@ -131,7 +130,7 @@ class Launch:
 
 def launch(
     groups: Sequence[Group],
-    strategies: Strategies,
+    objects: Objects,
     folder: Path,
     *,
     device: str = "cpu",
@@ -146,7 +145,7 @@ def launch(
         OSError: if the folder or the cluster cannot be used.
         ValueError: if packages of the executor are missing.
     """
-    state = Launch(groups, strategies, folder.resolve(), say, device)
+    state = Launch(groups, objects, folder.resolve(), say, device)
     names = [name for group in groups for name in names_of(group)]
     try:
         with connect(executor, jobs) as run, _watched(state, advance):
@@ -161,12 +160,12 @@ def launch(
     return state.left_out
 
 
-def failed(run: Configuration, reason: str) -> store.Record:
+def failed(run: Run, reason: str) -> store.Record:
     """What is known of a run that could not be done."""
     return {
         "format": store.FORMAT,
         "name": run.name,
-        "configuration": asdict(run),
+        "configuration": run.configuration(),
         "status": "failed",
         "failure": {"epoch": None, "reason": reason},
         "history": [],
@@ -174,7 +173,7 @@ def failed(run: Configuration, reason: str) -> store.Record:
     }
 
 
-def _round(state: Launch, run: Run) -> bool:
+def _round(state: Launch, run: Workers) -> bool:
     """Try every group once; whether there was something to try."""
     tasks = [task for group in state.waiting() if (task := state.task(group)) is not None]
     try:
@@ -191,7 +190,7 @@ def _round(state: Launch, run: Run) -> bool:
     return bool(tasks)
 
 
-def _alone(state: Launch, run: Run, group: Group) -> None:
+def _alone(state: Launch, run: Workers, group: Group) -> None:
     """Try a group by itself, so that it alone is to blame if its worker dies again."""
     while (task := state.task(group)) is None:
         time.sleep(POLL)  # the lock of a worker that died elsewhere is not yet stale
@@ -232,7 +231,7 @@ def _watched(state: Launch, advance: Callable[[int], None]) -> Iterator[None]:
 
 def _units(state: Launch, group: Group, locked: set[str]) -> int:
     """Progress of a group: what is stored, or what its lock says if that is more."""
-    each = [run.epochs + MEASURES[run.attacks] for run in group]
+    each = [run.units for run in group]
     names = names_of(group)
     stored = sum(
         units

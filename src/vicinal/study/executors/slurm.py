@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vicinal.study.executors.work import Outcome, Run, Task, missing, names_of
+from vicinal.study.executors.work import Outcome, Task, Workers, missing, names_of
 
 MINUTES = 60  # that a job may take, unless SBATCH_TIMELIMIT says otherwise
 POLL = 1.0  # seconds
 
 
 @contextmanager
-def slurm(address: str, jobs: int | None) -> Iterator[Run]:
+def slurm(address: str, jobs: int | None) -> Iterator[Workers]:
     """One job of an array for each group of runs.
 
     Slurm's own variables say where and how long: SBATCH_PARTITION, SBATCH_ACCOUNT,

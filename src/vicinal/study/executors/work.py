@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from vicinal.machine import locks
 from vicinal.machine.processes import place
-from vicinal.study.run import Configuration, Strategies, records
+from vicinal.study.run import Objects, Run, records
 
 ALONE = threading.Lock()
 """Workers of a cluster may be threads of one process, whose random state runs must not share."""
@@ -44,15 +44,15 @@ class Task:
 
     Attributes:
         group: the runs, which are trained together.
-        strategies: by the name of the method.
+        objects: what names stand for.
         folder: where records, checkpoints and locks are; shared by all machines.
         launcher: the study that asks.
         dead: owners of locks that do not count any more.
         device: what computes, where the worker is.
     """
 
-    group: tuple[Configuration, ...]
-    strategies: Strategies
+    group: tuple[Run, ...]
+    objects: Objects
     folder: Path
     launcher: str
     dead: frozenset[locks.Key] = frozenset()
@@ -91,7 +91,7 @@ class Task:
             with ALONE, threadpool_limits(1):
                 records(
                     self.group,
-                    self.strategies,
+                    self.objects,
                     self.folder,
                     device=self.device,
                     advance=held.advance,
@@ -100,7 +100,7 @@ class Task:
         return names
 
 
-Run = Callable[[Sequence[Task]], Iterator[Outcome]]
+Workers = Callable[[Sequence[Task]], Iterator[Outcome]]
 """Does tasks, in any order and at once."""
 
 
@@ -116,7 +116,7 @@ def missing(extra: str) -> ValueError:
     )
 
 
-def names_of(group: Iterable[Configuration]) -> tuple[str, ...]:
+def names_of(group: Iterable[Run]) -> tuple[str, ...]:
     """The names of runs."""
     return tuple(run.name for run in group)
 

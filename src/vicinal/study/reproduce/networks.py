@@ -14,7 +14,8 @@ from vicinal.maths.losses import Family
 from vicinal.maths.randomness import generator
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
-from vicinal.study.training.loop import Member, Schedule, train
+from vicinal.study.options import Recipe
+from vicinal.study.training.loop import Member, train
 from vicinal.study.training.resume import Row
 
 Shape = tuple[int, ...]
@@ -110,10 +111,12 @@ def fit(
         seed,
         evaluate=lambda epoch: look(model) if epoch in at else {},
     )
-    schedule = Schedule(epochs, BATCH, learning_rate, weight_decay)
+    recipe = Recipe(
+        epochs=epochs, batch_size=BATCH, learning_rate=learning_rate, weight_decay=weight_decay
+    )
     with TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "state"
-        (trained,) = train([member], family, schedule, checkpoint=checkpoint, progress=lambda: None)
+        (trained,) = train([member], family, recipe, checkpoint=checkpoint, progress=lambda: None)
     if trained.failed is not None:
         raise Diverged(trained.failed)
     model.eval()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from accelerate.utils import convert_to_fp32
@@ -19,37 +18,9 @@ from vicinal.maths.losses import Family
 from vicinal.maths.randomness import draw_generator, generator
 from vicinal.mixing.choice import During, strategy_at
 from vicinal.mixing.draw import Strategy
+from vicinal.study.options import Precision, Recipe
 from vicinal.study.training.resume import Position, Row, Trained, resume, save
 from vicinal.study.training.stack import State, objectives, stacked
-
-Precision = Literal["float32", "bfloat16"]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How to train: AdamW, the rate rising over the first tenth of the steps, then falling.
-
-    The rate falls to 0 along a cosine (Loshchilov and Hutter 2017 and 2019, arXiv:1608.03983 and
-    arXiv:1711.05101).
-
-    Attributes:
-        epochs: passes over the training data, at least 1.
-        batch_size: examples per step; the last batch of an epoch may be smaller.
-        learning_rate: what the rate would be without rising and falling.
-        weight_decay: decoupled, on all parameters.
-        parts: batches are cut into so many parts, at most `batch_size`. Partners are drawn within
-            a part, and BatchNorm sees a part. Processes share the parts of a step; a process that
-            has several adds up their gradients. So it is the number of parts that decides the
-            numbers, not the number of processes.
-        precision: of the passes through the model; parameters and losses are float32.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    parts: int = 1
-    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -79,8 +50,9 @@ class Member:
 def train(
     members: Sequence[Member],
     family: Family,
-    schedule: Schedule,
+    recipe: Recipe,
     *,
+    parts: int = 1,
     checkpoint: Path,
     progress: Callable[[], None],
     every: float = 10.0,
@@ -94,7 +66,11 @@ def train(
     Args:
         members: of one build, with as many examples each; more than one must be `stackable`.
         family: the loss.
-        schedule: how to train.
+        recipe: how to train.
+        parts: batches are cut into so many parts, at most the batch size. Partners are drawn within
+            a part, and BatchNorm sees a part. Processes share the parts of a step; a process that
+            has several adds up their gradients. So it is the number of parts that decides the
+            numbers, not the number of processes.
         checkpoint: file that holds the state every so often and at the end, replaced atomically;
             the caller removes it. Of several processes the first one reads and writes it.
         progress: called after each epoch, those found in the checkpoint included.
@@ -110,29 +86,31 @@ def train(
     state = stacked([member.model for member in members])
     optimiser = torch.optim.AdamW(
         [value for value in state.values() if value.requires_grad],
-        lr=schedule.learning_rate,
-        weight_decay=schedule.weight_decay,
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
         fused=True,
     )
     names = [member.name for member in members]
     at = resume(checkpoint, names, state, optimiser)
     for _ in range(at.epoch):
         progress()
-    steps = math.ceil(len(members[0].x) / schedule.batch_size)
+    steps = math.ceil(len(members[0].x) / recipe.batch_size)
     saved = time.monotonic()  # which no change of the clock touches
-    with forked(), _passes_in(schedule.precision, members[0].model):
-        while at.epoch < schedule.epochs and any(t.failed is None for t in at.trained):
+    with forked(), _passes_in(recipe.precision, members[0].model):
+        while at.epoch < recipe.epochs and any(t.failed is None for t in at.trained):
             orders = [_order(member, at.epoch) for member in members]
             for member in members:
                 member.model.train()
             for step in range(at.step, steps):
-                start = step * schedule.batch_size
-                rows = [order[start : start + schedule.batch_size] for order in orders]
+                start = step * recipe.batch_size
+                rows = [order[start : start + recipe.batch_size] for order in orders]
                 done = at.epoch * steps + step
                 for group in optimiser.param_groups:
-                    group["lr"] = schedule.learning_rate * _rate(done, schedule.epochs * steps)
+                    group["lr"] = recipe.learning_rate * _rate(done, recipe.epochs * steps)
                 optimiser.zero_grad()
-                at.totals += _gradients(members, state, rows, at, family, schedule) * len(rows[0])
+                at.totals += _gradients(members, state, rows, at, family, recipe, parts) * len(
+                    rows[0]
+                )
                 optimiser.step()
                 at.step = step + 1
                 if time.monotonic() - saved >= every:
@@ -150,18 +128,19 @@ def _gradients(
     rows: Sequence[Int[Tensor, " n"]],
     at: Position,
     family: Family,
-    schedule: Schedule,
+    recipe: Recipe,
+    parts: int,
 ) -> Float[Tensor, " members"]:
     """Give the parameters their gradients over one batch; returns the mean loss of each member."""
     where = place()
     total = torch.zeros_like(at.totals)
-    buffers = _Buffers(state) if schedule.parts > 1 else None
-    for part in range(where.rank, schedule.parts, where.processes):
-        own = [chosen.tensor_split(schedule.parts)[part] for chosen in rows]
+    buffers = _Buffers(state) if parts > 1 else None
+    for part in range(where.rank, parts, where.processes):
+        own = [chosen.tensor_split(parts)[part] for chosen in rows]
         if len(own[0]) == 0:
             continue  # the last batch of an epoch may be smaller than the number of parts
         weight = len(own[0]) / len(rows[0])
-        losses = _losses(members, state, own, at, part, family, schedule)
+        losses = _losses(members, state, own, at, part, family, recipe, parts)
         (weight * losses.sum()).backward()  # type: ignore[no-untyped-call]
         total += weight * losses.detach().double()
         if buffers is not None:
@@ -187,14 +166,15 @@ def _losses(
     at: Position,
     part: int,
     family: Family,
-    schedule: Schedule,
+    recipe: Recipe,
+    parts: int,
 ) -> Float[Tensor, " members"]:
     """The mean losses of one part of a batch."""
     xs = [member.x[own] for member, own in zip(members, rows, strict=True)]
     ys = [member.y[own] for member, own in zip(members, rows, strict=True)]
     draws = []
     for member, x, y in zip(members, xs, ys, strict=True):
-        mixing = strategy_at(member.strategy, at.epoch / schedule.epochs)
+        mixing = strategy_at(member.strategy, at.epoch / recipe.epochs)
         rng = draw_generator(member.seed, epoch=at.epoch, step=at.step, rank=part)
         draws.append(None if mixing is None else mixing(x, y, rng))
     # for dropout in someone's model, which is not trained along with others
