@@ -11,7 +11,6 @@ from vicinal.report.pages import page
 from vicinal.robustness import usual as attacked
 from vicinal.robustness.attacks.adversarial import Adversarial
 from vicinal.robustness.usual import named
-from vicinal.study import store
 from vicinal.study.measures import MEASURES
 
 OPTIONS = {
@@ -119,7 +118,7 @@ def test_fast_runs_have_other_names_and_no_ensemble(tmp_path):
         studies.planned({"erm": None}, tmp_path, data="iris", **(OPTIONS | {"attacks": a}))
         for a in ("fast", "full")
     ]
-    first, second = (store.name_of(vars(p.runs[0])) for p in plans)
+    first, second = (p.runs[0].name for p in plans)
     assert first != second
 
 
@@ -134,7 +133,7 @@ def test_no_sign_can_be_looked_for_in_a_model_that_is_always_wrong(tmp_path):
     kept = split.test.y != 1
     test = Part(*(v[kept] for v in vars(split.test).values()))
     wrong = replace(split, test=test)
-    found = attacked.attacked(model, wrong, 0, "full", tmp_path / "x")
+    found = attacked.attacked(model, wrong, 0, True, tmp_path / "x")
     assert "masking" not in found
     assert [c["points"][-1]["accuracy"] for c in found["robustness"]] == [0.0] * 6
 

@@ -202,7 +202,6 @@ def test_methods_that_cannot_be_trained_are_told(sought):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"trials": 0}, "trials must be at least 1, got 0"),
         ({"methods": ()}, "at least one method"),
         ({"methods": ("cutmix",)}, "CutMix takes images"),
         ({"data": "diabetes", "metric": "accuracy"}, "which have no accuracy"),

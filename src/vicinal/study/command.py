@@ -35,13 +35,16 @@ def code(name: str, asked: Any, objects: Iterable[str] = ()) -> str:
     Args:
         name: of the function, such as compare.
         asked: its options.
-        objects: names of options whose values were given as objects, which are shown by name.
+        objects: names of options whose values were given as objects; the code names them so.
     """
-    given, shown = set(objects), []
-    for option, value in changed(asked).items() | dict.fromkeys(objects).items():
-        text = "…" if option in given else repr(str(value) if isinstance(value, Path) else value)
-        shown.append(text if option == _first(asked) else f"{option}={text}")
-    return f"import vicinal as vc\n\nvc.{name}({', '.join(shown)})"
+    given, first = list(objects), _first(asked)
+    values = {name: name for name in given}
+    for option, value in changed(asked).items():
+        values.setdefault(option, repr(str(value) if isinstance(value, Path) else value))
+    shown = [values.pop(first)] if first in values else []
+    shown += [f"{option}={text}" for option, text in values.items()]
+    note = f"  # {', '.join(given)}: the objects that were given" if given else ""
+    return f"import vicinal as vc\n\nvc.{name}({', '.join(shown)}){note}"
 
 
 def _first(asked: Any) -> str:

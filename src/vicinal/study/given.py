@@ -1,7 +1,6 @@
 """Data, methods and a model that are given as objects: their names, and what tells them apart."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import nn
@@ -12,7 +11,7 @@ from vicinal.machine.identity import identity
 from vicinal.machine.typed import WrongType
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
-from vicinal.study.methods import methods_by_name, parse_methods
+from vicinal.study.methods import methods_by_name, numbers, parse_methods
 from vicinal.study.options import USUAL, Search
 from vicinal.study.run import Objects
 
@@ -97,7 +96,7 @@ def _strategies(methods: Any) -> tuple[dict[str, Strategy | During | None], dict
         if canonical in found:
             raise ValueError(f"the method {canonical} is named twice.")
         found[canonical] = strategy
-        if not _says(canonical, strategy):
+        if _saying(canonical, strategy) != canonical:
             told[canonical] = identity(strategy)
     return found, told
 
@@ -106,30 +105,21 @@ def _name(strategy: Strategy | During | None) -> str:
     """The name of a strategy on the command line where it has one, else how it shows itself."""
     if strategy is None:
         return "erm"
-    kinds = {kind: name for name, kind in methods_by_name().items() if isinstance(kind, type)}
-    name = kinds.get(type(strategy))
-    if name is not None and is_dataclass(strategy):
-        numbers = {
-            field.name: value
-            for field in fields(strategy)
-            if isinstance(value := getattr(strategy, field.name), int | float)
-            and not isinstance(value, bool)
-        }
-        plain = f"{name}({', '.join(f'{key}={value!r}' for key, value in numbers.items())})"
-        try:
-            ((canonical, same),) = parse_methods([plain]).items()
-        except ValueError:
-            return plain
-        if same == strategy:
-            return canonical
+    for name, kind in methods_by_name().items():
+        if kind is type(strategy):
+            law = getattr(strategy, "law", None)
+            held = {k: getattr(strategy, k, getattr(law, k, None)) for k in numbers(kind)}
+            plain = f"{name}({', '.join(f'{k}={v!r}' for k, v in held.items())})"
+            if canonical := _saying(plain, strategy):
+                return canonical
     shown = repr(strategy)
     return shown if " at 0x" not in shown else _called(strategy)
 
 
-def _says(name: str, strategy: Strategy | During | None) -> bool:
-    """Whether a name says all of a strategy, as on the command line."""
+def _saying(text: str, strategy: Strategy | During | None) -> str:
+    """The canonical name that a text says, if that says all of a strategy; else nothing."""
     try:
-        parsed = parse_methods([name])
+        ((name, parsed),) = parse_methods([text]).items()
     except ValueError:
-        return False
-    return name in parsed and bool(parsed[name] == strategy)
+        return ""
+    return name if parsed == strategy else ""

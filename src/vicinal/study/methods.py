@@ -40,7 +40,7 @@ def searched(text: str) -> bool:
     kinds = methods_by_name()
     known("method", name, kinds)
     kind = kinds[name]
-    return kind is not None and "alpha" in _numbers(kind) and "alpha" not in options
+    return kind is not None and "alpha" in numbers(kind) and "alpha" not in options
 
 
 def with_strength(text: str, alpha: float | None) -> str:
@@ -60,7 +60,7 @@ def _method(
         if options:
             raise ValueError(f"{name} takes no options, got {text}.")
         return name, None
-    defaults = _numbers(kind)
+    defaults = numbers(kind)
     for option in options:
         known(f"option of {name}", option, defaults | SCHEDULE)
     when = {
@@ -125,7 +125,7 @@ def methods_by_name() -> "dict[str, Callable[..., Strategy] | None]":
     }
 
 
-def _numbers(kind: "Callable[..., Strategy]") -> dict[str, float]:
+def numbers(kind: "Callable[..., Strategy]") -> dict[str, float]:
     """The options of a strategy that are numbers, with their defaults."""
     defaults = {name: option.default for name, option in signature(kind).parameters.items()}
     return {
