@@ -1,10 +1,10 @@
 """Studies asked for by the names of their options, planned and done in a folder of runs."""
 
 from vicinal.machine.typed import build
+from vicinal.study.configuration import Objects
 from vicinal.study.execute import execute
 from vicinal.study.options import Study
 from vicinal.study.plan import plan
-from vicinal.study.run import Objects
 
 
 def planned(methods, folder, *, measured_on="test", **options):

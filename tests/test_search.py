@@ -14,8 +14,8 @@ import iris
 import studies
 from vicinal import cli
 from vicinal.data import load
+from vicinal.study import configuration, search
 from vicinal.study import run as runs
-from vicinal.study import search
 from vicinal.study.methods import parse_methods, searched, with_strength
 
 OPTIONS = iris.OPTIONS | {"together": 8}
@@ -45,14 +45,14 @@ def without_times(found):
 def test_the_test_part_is_used_once_and_decides_nothing(tmp_path, monkeypatch):
     """Another test part, the same search, and other numbers for the test alone."""
     found = searching(tmp_path / "a")
-    original = runs.load
+    original = configuration.load
 
     def scrambled(*arguments, **named):
         split = original(*arguments, **named)
         wrong = replace(split.test, y=(split.test.y + 1) % split.classes)
         return replace(split, test=wrong)
 
-    monkeypatch.setattr(runs, "load", scrambled)
+    monkeypatch.setattr(configuration, "load", scrambled)
     other = searching(tmp_path / "b")
     assert [replace(t, seconds=0) for t in found.trials] == [
         replace(t, seconds=0) for t in other.trials

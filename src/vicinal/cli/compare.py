@@ -22,7 +22,7 @@ def compare(study: Annotated[Study, Parameter(name="*")] = USUAL) -> int:
     with ending():
         with starting():
             from vicinal.report.result import done
-            from vicinal.study.run import Objects
+            from vicinal.study.configuration import Objects
         result = done(study, Objects(parse_methods(study.methods)))
         if not leads():
             return 0

@@ -32,8 +32,8 @@ def tune(asked: Annotated[Search, Parameter(name="*")] = USUAL) -> int:
     """
     with ending():
         with starting():
-            from vicinal.study.run import Objects
-            from vicinal.study.search import run_search
+            from vicinal.study.configuration import Objects
+            from vicinal.study.tune import run_search
         found = run_search(asked, Objects({}))
         if found is None:
             return 0

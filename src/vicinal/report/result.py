@@ -23,7 +23,7 @@ from vicinal.study.command import code, typed
 from vicinal.study.options import Search, Study
 
 if TYPE_CHECKING:
-    from vicinal.study.run import Objects
+    from vicinal.study.configuration import Objects
     from vicinal.study.search import Found
 
 WIDTH = 100  # columns of a result that is shown as text
@@ -156,7 +156,7 @@ def tune(
         TypeError: for values of another type.
     """
     from vicinal.study.given import objects_of
-    from vicinal.study.search import run_search
+    from vicinal.study.tune import run_search
 
     names, objects = objects_of(data, methods, model, options, Search)
     found = run_search(build(Search, names), objects)

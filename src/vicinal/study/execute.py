@@ -7,10 +7,11 @@ from vicinal.machine.processes import join
 from vicinal.machine.processes import launch as in_processes
 from vicinal.machine.progress import working
 from vicinal.study import store
+from vicinal.study.configuration import Objects
 from vicinal.study.executors.launch import failed, launch
 from vicinal.study.options import Study
 from vicinal.study.plan import Plan, plan
-from vicinal.study.run import Objects, dismiss, follow
+from vicinal.study.run import dismiss, follow
 
 
 def run_study(study: Study, objects: Objects) -> list[store.Record]:

@@ -11,9 +11,9 @@ from vicinal.machine.identity import identity
 from vicinal.machine.typed import WrongType
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
+from vicinal.study.configuration import Objects
 from vicinal.study.methods import methods_by_name, numbers, parse_methods
 from vicinal.study.options import USUAL, Search
-from vicinal.study.run import Objects
 
 
 def objects_of(

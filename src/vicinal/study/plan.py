@@ -22,9 +22,9 @@ from vicinal.models.forward import logits_of
 from vicinal.models.named import build_model, fitting
 from vicinal.models.weights import fill, weights_from
 from vicinal.robustness.attacks.adversarial import bounded
+from vicinal.study.configuration import Objects, Run
 from vicinal.study.executors import check
 from vicinal.study.options import Source, Study
-from vicinal.study.run import Objects, Run
 from vicinal.study.together import groups
 
 

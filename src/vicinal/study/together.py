@@ -14,7 +14,8 @@ from vicinal.maths.randomness import draw_generator
 from vicinal.mixing.choice import During
 from vicinal.mixing.draw import AnyDraw, Draw
 from vicinal.models.named import build_model
-from vicinal.study.run import Objects, Run, Say, split_of
+from vicinal.study.configuration import Objects, Run, split_of
+from vicinal.study.run import Say
 from vicinal.study.training.stack import Unlike, joined, objectives, stacked
 
 AGREE = 1e-9  # of what is found together and alone in float64, relative to the largest

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from vicinal.machine import locks
 from vicinal.study import store
+from vicinal.study.configuration import Objects, Run
 from vicinal.study.executors import connect
 from vicinal.study.executors.work import Outcome, Task, Workers, WorkersDied, names_of
-from vicinal.study.run import Objects, Run
 
 POLL = 0.5  # seconds between two looks at the store
 PATIENCE = 10.0  # seconds until a file that another machine wrote must be seen here

@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from vicinal.machine import locks
 from vicinal.machine.processes import place
-from vicinal.study.run import Objects, Run, records
+from vicinal.study.configuration import Objects, Run
+from vicinal.study.run import records
 
 ALONE = threading.Lock()
 """Workers of a cluster may be threads of one process, whose random state runs must not share."""

@@ -13,6 +13,7 @@ import torch
 
 import vicinal
 from vicinal.machine import files
+from vicinal.machine.devices import one_thread
 from vicinal.study import store
 from vicinal.study.reproduce.measured import Measured, Size
 from vicinal.study.reproduce.networks import Diverged
@@ -87,15 +88,11 @@ def records(
     say: Callable[[str], None],
 ) -> list[Record]:
     """The records of all seeds of one figure, in order, on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the order of sums does not depend on the machine's cores
     found = []
-    try:
+    with one_thread():
         for seed in seeds:
             found.append(record(figure, seed, size, data, folder, say))
             advance()
-    finally:
-        torch.set_num_threads(threads)
     return found
 
 
