@@ -22,7 +22,8 @@ def blocks(page, language):
 
 
 @pytest.mark.parametrize("name", sorted(n for n, page in PAGES.items() if blocks(page, "python")))
-def test_python_blocks_of_a_page_run_one_after_another(name, capsys):
+def test_python_blocks_of_a_page_run_one_after_another(name, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     code = "\n".join(blocks(PAGES[name], "python"))
     exec(compile(code, name, "exec"), {"__name__": "page"})
 
