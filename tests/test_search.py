@@ -45,14 +45,14 @@ def without_times(found):
 def test_the_test_part_is_used_once_and_decides_nothing(tmp_path, monkeypatch):
     """Another test part, the same search, and other numbers for the test alone."""
     found = searching(tmp_path / "a")
-    original = configuration.load
+    original = configuration.split
 
     def scrambled(*arguments, **named):
         split = original(*arguments, **named)
         wrong = replace(split.test, y=(split.test.y + 1) % split.classes)
         return replace(split, test=wrong)
 
-    monkeypatch.setattr(configuration, "load", scrambled)
+    monkeypatch.setattr(configuration, "split", scrambled)
     other = searching(tmp_path / "b")
     assert [replace(t, seconds=0) for t in found.trials] == [
         replace(t, seconds=0) for t in other.trials

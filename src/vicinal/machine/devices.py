@@ -29,6 +29,8 @@ def checked(name: str) -> torch.device:
             "their errors could not be told from those of rounding. Pass cpu."
         )
     if device.type == "cpu":
+        if device.index not in (None, 0):
+            raise ValueError(f"there is no device {name}: the CPU is one device, cpu.")
         return torch.device("cpu")
     count = available(device.type)
     if count == 0:

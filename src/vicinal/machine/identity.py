@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass
 from functools import partial
 from hashlib import sha256
 from inspect import getmodule
+from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -46,7 +47,9 @@ def _parts(value: Any, depth: int) -> Iterator[str | bytes]:
         yield from _of_function(value, depth)
     elif isinstance(value, CodeType):
         yield from _of_code(value, depth)
-    elif isinstance(value, type | ModuleType):
+    elif isinstance(value, ModuleType):
+        yield from _of_module(value)
+    elif isinstance(value, type):
         yield from _of_class(value, depth)
     elif hasattr(value, "state_dict"):
         yield repr(value)
@@ -84,8 +87,8 @@ def _of_function(function: FunctionType, depth: int) -> Iterator[str | bytes]:
     if _foreign(function):
         for name in function.__code__.co_names:
             held = function.__globals__.get(name)
-            if not isinstance(held, ModuleType) and held is not function:
-                yield from _parts(held, depth + 4)
+            if held is not function:
+                yield from _parts(held, depth + 3)
 
 
 def _of_code(code: CodeType, depth: int) -> Iterator[str | bytes]:
@@ -98,10 +101,20 @@ def _of_code(code: CodeType, depth: int) -> Iterator[str | bytes]:
             yield repr(constant)
 
 
-def _of_class(kind: type | ModuleType, depth: int) -> Iterator[str | bytes]:
-    """Its name; of a class of someone's own its methods as well."""
-    yield f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', kind.__name__)}"
-    if isinstance(kind, type) and _foreign(kind):
+def _of_module(module: ModuleType) -> Iterator[str | bytes]:
+    """Its name; of a module of someone's own its text as well."""
+    yield module.__name__
+    file = getattr(module, "__file__", None)
+    if file and _foreign(module) and file.endswith(".py"):
+        yield Path(file).read_bytes()
+
+
+def _of_class(kind: type, depth: int) -> Iterator[str | bytes]:
+    """Its name; of a class of someone's own its methods and bases as well."""
+    yield f"{kind.__module__}.{kind.__qualname__}"
+    if _foreign(kind):
+        for base in kind.__bases__:
+            yield from _parts(base, depth + 1)
         for name, value in sorted(vars(kind).items()):
             if isinstance(value, FunctionType | str | int | float | tuple) and name not in UNTOLD:
                 yield name

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vicinal.data import Split
 from vicinal.data.objects import imported
 from vicinal.machine.devices import forked
+from vicinal.machine.identity import identity
 from vicinal.machine.names import guess
 from vicinal.maths.losses import bernoulli
 from vicinal.maths.randomness import generator
@@ -121,6 +122,12 @@ def build_model(name: str, split: Split, seed: int, given: Any = None) -> nn.Mod
     moved = model.to(device)
     _check_outputs(name, moved, split)
     return moved
+
+
+def code_of(name: str) -> str:
+    """What tells the code of ``module:attribute`` from other code of this name; else nothing."""
+    source, _, rest = name.partition(":")
+    return "" if name in MODELS or source in EXTRAS or not rest else identity(imported(name))
 
 
 def fitting(name: str, split: Split, given: Any = None) -> Split:

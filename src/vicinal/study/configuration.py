@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from vicinal.data import Split, load, split
+from vicinal.data import Split, read, split
 from vicinal.data.raw import Raw
 from vicinal.machine.typed import flat
 from vicinal.mixing.choice import During
@@ -103,12 +103,22 @@ ADDED = ("strategy", "code")
 
 
 def split_of(run: Run, objects: Objects) -> Split:
-    """The data of a run, split by its seed."""
-    if objects.data is not None:
-        found = split(objects.data, run.source.data, run.seed, run.train_size)
-    else:
-        source = run.source
-        found = load(source.data, run.seed, run.train_size, target=source.target, task=source.task)
+    """The data of a run, split by its seed.
+
+    Raises:
+        ValueError: if the data are no longer those that the study was planned with.
+    """
+    source = run.source
+    raw = objects.data
+    if raw is None:
+        raw = read(source.data, source.target, source.task)
+    if raw.digest != run.digest:
+        raise ValueError(
+            f"the data {source.data} changed since the study was planned, or give other numbers "
+            "when they are read again: runs on different data cannot be compared. Start the study "
+            "again; random changes of the inputs belong into training, not into the data."
+        )
+    found = split(raw, source.data, run.seed, run.train_size)
     # a search must not see the test part, so it is not even there
     return found if run.measured_on == "test" else replace(found, test=found.validation)
 

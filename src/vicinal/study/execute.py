@@ -1,8 +1,10 @@
 """Doing the runs of a plan, alone or with others that do the same study."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from vicinal.data import read
 from vicinal.machine.processes import join
 from vicinal.machine.processes import launch as in_processes
 from vicinal.machine.progress import working
@@ -35,6 +37,7 @@ def run_study(study: Study, objects: Objects) -> list[store.Record]:
     if join().rank > 0:
         follow()
         return []
+    read.cache_clear()  # a file may have changed since this process read it
     try:
         planned = plan(study, objects, study.output.out / "runs")
     except BaseException:
@@ -45,8 +48,28 @@ def run_study(study: Study, objects: Objects) -> list[store.Record]:
         return in_processes(study.computing.processes, run_study, alone, objects)
     with working(f"{len(planned.runs)} runs", sum(run.units for run in planned.runs)) as shown:
         records = execute(planned, advance=shown.advance, say=shown.say)
+        for note in alike(records):
+            shown.say(note)
     dismiss()
     return records
+
+
+def alike(records: Sequence[store.Record]) -> list[str]:
+    """A sentence for every two methods that have the same numbers in every run."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        method = record["configuration"]["method"]
+        numbers = [row["objective"] for row in record["history"]], record["measured"]
+        found.setdefault(method, []).append(json.dumps(numbers, sort_keys=True))
+    groups: dict[str, list[str]] = {}
+    for method, all_numbers in found.items():
+        groups.setdefault("".join(all_numbers), []).append(method)
+    return [
+        f"{' and '.join(methods)} have the same numbers in every run: they did the same to these "
+        "data, so nothing can be said of a difference."
+        for methods in groups.values()
+        if len(methods) > 1
+    ]
 
 
 def execute(

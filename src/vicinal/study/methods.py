@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # --help does not wait for torch
     from vicinal.mixing.draw import Strategy
 
 
+LONGEST = 200  # characters of a method
+HUGE = 1e300
 SCHEDULE = {"start": 0.0, "stop": 1.0, "fade": 0.0}
 """Options of every strategy: when it mixes, in fractions of training (see `During`)."""
 
@@ -48,7 +50,7 @@ def with_strength(text: str, alpha: float | None) -> str:
     if alpha is None:
         return text
     name, options = _call(text)
-    told = ", ".join(f"{key}={value:g}" for key, value in (options | {"alpha": alpha}).items())
+    told = ", ".join(f"{key}={shown(v)}" for key, v in (options | {"alpha": alpha}).items())
     return f"{name}({told})"
 
 
@@ -73,7 +75,7 @@ def _method(
         raise ValueError(f"{text}: options must be numbers ({error}).") from error
     except ValueError as error:
         raise ValueError(f"{text}: {error}") from error
-    told = ", ".join(f"{key}={value:g}" for key, value in (defaults | own | when).items())
+    told = ", ".join(f"{key}={shown(v)}" for key, v in (defaults | own | when).items())
     return f"{name}({told})", _scheduled(text, strategy, when) if when else strategy
 
 
@@ -138,23 +140,39 @@ def numbers(kind: "Callable[..., Strategy]") -> dict[str, float]:
 def _call(text: str) -> tuple[str, dict[str, Any]]:
     """The name and keyword options of `name` or `name(key=number, ...)`; nothing is executed."""
     try:
+        if not text.isascii() or len(text) > LONGEST:
+            raise ValueError
         node = ast.parse(text.strip(), mode="eval").body
         if isinstance(node, ast.Name):
             return node.id, {}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
+            names = [str(k.arg) for k in node.keywords]
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise Twice(f"{text}: {twice[0]} is given twice.")
             return node.func.id, {str(k.arg): _number(k.value) for k in node.keywords}
-    except (SyntaxError, ValueError):
+    except Twice:
+        raise
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         pass
     raise ValueError(
-        f"cannot read the method {text!r}. Write a name, or a name with options in numbers, such "
-        "as mixup(alpha=0.2); quote it for the shell."
+        f"cannot read the method {text[:LONGEST]!r}. Write a name, or a name with options in "
+        "numbers, such as mixup(alpha=0.2); quote it for the shell."
     )
+
+
+def shown(value: float) -> str:
+    """A number with all its digits, so that no two methods share a name: 1, 0.2, 0.3333334."""
+    return repr(value).removesuffix(".0")
+
+
+class Twice(ValueError):
+    """An option that is given twice."""
 
 
 def _number(node: ast.expr) -> float:
     if isinstance(node, ast.Name) and node.id in ("nan", "inf"):
         return float(node.id)  # refused by the strategy, whose message says the rule
     value = ast.literal_eval(node)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > HUGE:
         raise ValueError
     return value

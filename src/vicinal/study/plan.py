@@ -19,7 +19,7 @@ from vicinal.mixing.choice import During
 from vicinal.mixing.draw import Strategy
 from vicinal.mixing.labels import vicinal_losses
 from vicinal.models.forward import logits_of
-from vicinal.models.named import build_model, fitting
+from vicinal.models.named import build_model, code_of, fitting
 from vicinal.models.weights import fill, weights_from
 from vicinal.robustness.attacks.adversarial import bounded
 from vicinal.study.configuration import Objects, Run
@@ -97,6 +97,7 @@ def plan(
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"cannot write to the folder {folder}.")
     raw = _raw(source, objects)
+    code = objects.code or code_of(model)
     runs = tuple(
         Run(
             source=source,
@@ -114,7 +115,7 @@ def plan(
             measured_on=measured_on,
             version=vicinal.__version__,
             strategy=objects.told.get(method, ""),
-            code=objects.code,
+            code=code,
         )
         for seed in range(study.seeds)
         for method in bound

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
+from vicinal.data import read
 from vicinal.machine.processes import join
 from vicinal.machine.processes import launch as in_processes
 from vicinal.machine.progress import working
@@ -37,6 +38,7 @@ def run_search(asked: Search, objects: Objects) -> Found | None:
     if join().rank > 0:
         follow()
         return None
+    read.cache_clear()  # a file may have changed since this process read it
     study = Study(
         source=asked.source,
         seeds=asked.seeds,
