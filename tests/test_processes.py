@@ -80,19 +80,19 @@ def trained(name, folder):
 
 
 SHORT = {
-    "attacks.ensemble.BATCH": 16,
+    "robustness.attacks.ensemble.BATCH": 16,
     "robustness.distances.BATCH": 16,
     "robustness.curve.BATCH": 16,
-    "attacks.apgd.STEPS": 10,
-    "attacks.fab.STEPS": 10,
-    "attacks.fmn.STEPS": 10,
-    "attacks.square.QUERIES": 20,
+    "robustness.attacks.apgd.STEPS": 10,
+    "robustness.attacks.fab.STEPS": 10,
+    "robustness.attacks.fmn.STEPS": 10,
+    "robustness.attacks.square.QUERIES": 20,
     "robustness.signs.QUERIES": 20,
     "robustness.signs.NOISES": 3,
-    "audit.outputs.RESAMPLES": 100,
-    "derivatives.second_order.NUMBERS": {True: 100, False: 100},
-    "explanation.BATCH": 32,
-    "pairs.sampled.BATCH": 64,
+    "study.audit.outputs.RESAMPLES": 100,
+    "explanation.derivatives.second_order.NUMBERS": {True: 100, False: 100},
+    "explanation.summary.BATCH": 32,
+    "explanation.pairs.sampled.BATCH": 64,
 }
 
 

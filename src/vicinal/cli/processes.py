@@ -77,17 +77,15 @@ def in_processes(processes: int, command: Callable[..., int], given: Mapping[str
         command: a function of a module; it calls `vicinal.machine.processes.join`.
         given: its arguments, which can be pickled.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
+    from vicinal.machine.children import ProcessFailed
     from vicinal.machine.processes import launch
 
     try:
         return launch(processes, _status, command, given)
-    except SignalException:
+    except KeyboardInterrupt:
         return INTERRUPTED
-    except ChildFailedError as error:
-        return error.get_first_failure()[1].exitcode or FAILED_RUN
+    except ProcessFailed as failure:
+        return failure.exitcode or FAILED_RUN
 
 
 def _status(command: Callable[..., int], given: Mapping[str, Any]) -> int:
