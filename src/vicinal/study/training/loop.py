@@ -115,10 +115,10 @@ def train(
         fused=True,
     )
     names = [member.name for member in members]
-    at = resume(checkpoint, names, state, optimiser)
+    steps = math.ceil(len(members[0].x) / schedule.batch_size)
+    at = resume(checkpoint, names, state, optimiser, epochs=schedule.epochs, steps=steps)
     for _ in range(at.epoch):
         progress()
-    steps = math.ceil(len(members[0].x) / schedule.batch_size)
     saved = time.monotonic()  # which no change of the clock touches
     with forked(), _passes_in(schedule.precision, members[0].model):
         while at.epoch < schedule.epochs and any(t.failed is None for t in at.trained):
