@@ -1,6 +1,8 @@
 """The worst case against closed forms and AutoAttack; its books, budget, resumption, refusals."""
 
+import json
 import os
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -254,6 +256,64 @@ def test_a_killed_run_goes_on_to_the_same_end(tmp_path, monkeypatch):
         worst_case(model, x, y, 0.02, resume=file)
     with pytest.raises(ValueError, match="holds an attack on another model"):
         worst_case(trained(1)[0], x, y, 0.03, resume=file)
+
+
+def altered(content, **changes):
+    """The file of an attack with other arrays, or other things said."""
+    with np.load(BytesIO(content), allow_pickle=False) as stored:
+        arrays = dict(stored)
+    said = json.loads(str(arrays["said"]))
+    for key, value in changes.items():
+        (said if key in said else arrays)[key] = value
+    buffer = BytesIO()
+    np.savez(buffer, **arrays | {"said": json.dumps(said)})
+    return buffer.getvalue()
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "other": lambda content: b"garbage",
+    "short": lambda content: content[:-100],
+    "bit": lambda content: content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 1])
+    + content[len(content) // 2 + 1 :],
+    **{
+        f"{key}={value!r}"[:40]: lambda content, key=key, value=value: altered(
+            content, **{key: value}
+        )
+        for key, value in (
+            ("stage", -1), ("stage", 1.5), ("stage", "1"), ("stage", 10**6), ("refused", -1),
+            ("refused", None), ("seed", "x"), ("accounts", 3), ("accounts", [[0, 0, 0]] * 2),
+            ("accounts", [[0, 0, -1, 0.0]] * 2), ("accounts", [["a", 0, 0, 0.0]] * 2),
+            ("by", np.zeros(3, dtype=np.int64)), ("by", np.full(40, 99)), ("done", np.zeros(40)),
+            ("x", np.zeros((40, 1))), ("name", 3),
+        )
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_of_an_attack_is_set_aside_and_the_attack_done_again(damage, tmp_path):
+    model, x, y = trained()
+    x, y = x[:40], y[:40]
+    file = tmp_path / "attack.npz"
+    options = {"passes": 40, "resume": file}
+    whole = worst_case(model, x, y, 0.03, rng=np.random.default_rng(1), **options)
+    content = file.read_bytes()
+    file.write_bytes(DAMAGES[damage](content))
+    with pytest.warns(UserWarning, match=r"attack.npz could not be read .*set aside"):
+        again = worst_case(model, x, y, 0.03, rng=np.random.default_rng(1), **options)
+    assert again.by == whole.by
+    assert again.x.equal(whole.x)
+    assert {path.name for path in tmp_path.iterdir()} == {"attack.npz", "attack.npz.unreadable-1"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes")
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_an_attack_does_not_go_on_from_what_is_no_file(make, tmp_path):
+    model, x, y = trained()
+    make(tmp_path / "attack")
+    with pytest.raises(ValueError, match="attack is a (folder|pipe), and an attack resumes from"):
+        worst_case(model, x, y, 0.03, resume=tmp_path / "attack")
 
 
 def test_a_twin_breaks_what_its_gradients_show():

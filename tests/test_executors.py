@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 import studies
@@ -297,3 +298,48 @@ def test_a_plan_with_one_run_twice_is_refused(tmp_path):
     twice = replace(plan, runs=plan.runs + plan.runs[:1])
     with pytest.raises(ValueError, match="the same configuration"):
         studies.execute(twice, advance=lambda _: None, say=lambda _: None)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs to see other processes")
+def test_workers_end_when_their_launcher_is_killed(tmp_path):
+    """In the midst of a run, without waiting for its end."""
+    options = [
+        "--model",
+        "cnn",
+        "--epochs",
+        "300",
+        "--seeds",
+        "2",
+        "--together",
+        "1",
+        "--jobs",
+        "2",
+    ]
+    options += ["--methods", "erm"]
+    launcher = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "vicinal.cli",
+            "compare",
+            "digits",
+            *options,
+            "--out",
+            str(tmp_path),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": SOURCE},
+    )
+    try:
+        eventually(lambda: len(list(tmp_path.glob("runs/*.lock"))) == 2)
+        locked = [locks.newest(tmp_path / "runs", path.name.split(".")[0])
+                  for path in tmp_path.glob("runs/*.lock")]  # fmt: skip
+        workers = [psutil.Process(seen.note.pid) for seen in locked]
+        assert launcher.pid not in [worker.pid for worker in workers]
+    finally:
+        launcher.kill()
+        launcher.wait()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not alive
+    assert not list(tmp_path.glob("runs/*.json"))  # none was done, so they were in its midst

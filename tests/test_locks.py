@@ -1,12 +1,14 @@
 """Locks between real processes: killed, frozen, at once; clocks that jump; disks that are full."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -207,7 +209,19 @@ def test_a_process_number_of_another_machine_says_nothing(tmp_path):
         assert locks.free(locks.newest(tmp_path, "a"))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"host": "x"}', "\x00"])
+def noted(**changes):
+    return json.dumps(asdict(note()) | changes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", '{"host": "x"}', "\x00", "[" * 100_000,
+        *(noted(pid=pid) for pid in ("1", None, -1, 0, 2**40, 1.5, True, [])),
+        *(noted(units=units) for units in ("1", None, -1, 0.5, {})),
+        noted(released="no"), noted(token=[]), noted(launcher={}), noted(machine=1),
+    ],
+)  # fmt: skip
 def test_a_lock_that_cannot_be_read_is_held_until_it_is_stale(text, tmp_path, monkeypatch):
     seen = put(tmp_path, text)
     watch = locks.Watch()
@@ -217,6 +231,37 @@ def test_a_lock_that_cannot_be_read_is_held_until_it_is_stale(text, tmp_path, mo
     monkeypatch.setattr(locks, "STALE", -1.0)
     assert watch.dead(seen)
     assert locks.free(seen, {seen.key})
+
+
+COPIES = (
+    *("a.0 (1).lock", "a.sync-conflict-2024.lock", "a.0.lock.sync-conflict", "a.00.lock"),
+    *("a.-1.lock", "a.٣.lock", "a.99999999999999999999.lock", "a.lock", ".a.7.lock"),
+)
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_a_copy_of_a_lock_is_none(copied, tmp_path):
+    """As tools make that carry a folder from one machine to another."""
+    (tmp_path / copied).write_text(json.dumps(asdict(note())))
+    assert locks.newest(tmp_path, "a") is None
+    with locks.hold(tmp_path, ["a"], "x") as held:
+        assert list(held.files) == ["a"]
+        assert locks.newest(tmp_path, "a").generation == 0
+        held.advance(1)
+    locks.locked(tmp_path)
+    locks.clear(tmp_path, ["a"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes")
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_in_the_place_of_a_lock_is_one_that_cannot_be_read(make, tmp_path):
+    """A pipe would wait for ever for who writes into it."""
+    make(tmp_path / "a.0.lock")
+    seen = locks.newest(tmp_path, "a")
+    assert (seen.generation, seen.note) == (0, None)
+    with locks.hold(tmp_path, ["a"], "x", {seen.key}) as held:
+        assert held is not None
+    locks.clear(tmp_path, ["a"])
 
 
 def test_stop_takes_the_locks_of_one_study_away(tmp_path):

@@ -88,7 +88,7 @@ def trained(name, folder):
 
 
 SHORT = {
-    "attacks.ensemble.BATCH": 16,
+    "robustness.attacks.ensemble.BATCH": 16,
     "robustness.distances.BATCH": 16,
     "robustness.curve.BATCH": 16,
     "robustness.attacks.apgd.STEPS": 10,
@@ -98,9 +98,9 @@ SHORT = {
     "robustness.signs.QUERIES": 20,
     "robustness.signs.NOISES": 3,
     "study.audit.outputs.RESAMPLES": 100,
-    "derivatives.second_order.NUMBERS": {True: 100, False: 100},
-    "explanation.BATCH": 32,
-    "pairs.sampled.BATCH": 64,
+    "explanation.derivatives.second_order.NUMBERS": {True: 100, False: 100},
+    "explanation.summary.BATCH": 32,
+    "explanation.pairs.sampled.BATCH": 64,
 }
 
 

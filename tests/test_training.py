@@ -208,6 +208,76 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path, damage):
     assert len(list(tmp_path.glob("c.unreadable-*"))) == 1
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0])
+def test_one_flipped_bit_is_noticed(tmp_path, share):
+    """Wherever it is, in the digest too."""
+    _, history = run(tmp_path / "whole")
+    path = tmp_path / "c"
+    run(path, schedule=Schedule(2, 7, 0.1, 1e-3))
+    content = bytearray(path.read_bytes())
+    content[int(share * (len(content) - 1))] ^= 0x40
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="could not be read"):
+        _, again = run(path)
+    assert again == history
+    assert len(list(tmp_path.glob("c.unreadable-*"))) == 1
+
+
+ROW = {"epoch": 1, "objective": 1.0}
+
+
+def ended(history, failed=None):
+    return {"history": history, "failed": failed}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epoch": -1}, "it is at epoch -1, step 0 of 4 epochs of 3 steps"),
+        ({"epoch": 5}, "epoch 5, step 0 of 4"),
+        ({"epoch": 2.0}, "epoch 2.0"),
+        ({"epoch": True}, "epoch True"),
+        ({"epoch": "2"}, "epoch '2'"),
+        ({"step": -1}, "step -1"),
+        ({"step": 4}, "step 4 of 4 epochs of 3 steps"),
+        ({"step": 0.5}, "step 0.5"),
+        ({"epoch": 4, "step": 1}, "epoch 4, step 1"),
+        ({"totals": torch.zeros(2).double()}, "no sum of losses for each run"),
+        ({"totals": torch.zeros(1).int()}, "no sum of losses for each run"),
+        ({"totals": 1.0}, "AttributeError"),
+        ({"trained": []}, "it has 0 histories of 1 runs"),
+        ({"trained": [ended([ROW])]}, "a history does not end with epoch 2"),
+        ({"trained": [ended([ROW, ROW])]}, "a history does not end with epoch 2"),
+        ({"trained": [ended([ROW], 1)]}, "a history does not end with epoch 0"),
+        ({"trained": [ended([ROW], 3)]}, "a run failed in epoch 3 of 2"),
+        ({"trained": [ended([], 0)]}, "a run failed in epoch 0 of 2"),
+        ({"trained": [ended([ROW], "2")]}, "a run failed in epoch '2' of 2"),
+        ({"trained": [ended(3)]}, "TypeError"),
+        ({"members": ["other"]}, "it is of other runs"),
+        ({"state": {}}, "KeyError"),
+    ],
+)
+def test_a_checkpoint_where_no_training_can_be_is_set_aside(tmp_path, changes, message):
+    _, history = run(tmp_path / "whole")
+    path = tmp_path / "c"
+    run(path, schedule=Schedule(2, 7, 0.1, 1e-3))
+    checkpoints.save(path, torch.load(path, weights_only=True) | changes)
+    with pytest.warns(UserWarning, match=rf"could not be read \(.*{message}"):
+        _, again = run(path)
+    assert again == history
+    assert len(list(tmp_path.glob("c.unreadable-*"))) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes")
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_in_the_place_of_a_checkpoint_is_set_aside(make, tmp_path):
+    path = tmp_path / "c"
+    make(path)
+    with pytest.warns(UserWarning, match="could not be read .it is a (folder|pipe)"):
+        run(path)
+    assert path.is_file()
+
+
 @pytest.mark.parametrize("written", [None, 0, checkpoints.FORMAT + 1])
 def test_a_checkpoint_of_another_format_is_set_aside(tmp_path, written):
     """Also one from before checkpoints said their format, though it may hold the right names."""
@@ -229,8 +299,7 @@ def test_a_checkpoint_that_fits_half_leaves_no_trace(tmp_path):
     path = tmp_path / "c"
     run(path, schedule=Recipe(epochs=1, batch_size=7, learning_rate=0.1, weight_decay=1e-3))
     state = torch.load(path, weights_only=True)
-    state["optimiser"] = {"nonsense": 1}
-    torch.save(state, path)
+    checkpoints.save(path, state | {"optimiser": {"nonsense": 1}})
     with pytest.warns(UserWarning, match="could not be read"):
         model, _ = run(path)
     whole, _ = run(tmp_path / "whole")

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from vicinal.machine.children import ProcessFailed
+
 BAD_INPUT, FAILED_RUN, INTERRUPTED = 2, 1, 130
 
 
@@ -53,7 +55,6 @@ def ending(*, kept: str = "The same command goes on from here.") -> Iterator[Non
     Raises:
         SystemExit: with the status, once it was said why.
     """
-    # slow to import, and known only where processes were started
     try:
         yield
     except KeyboardInterrupt:
@@ -67,23 +68,8 @@ def ending(*, kept: str = "The same command goes on from here.") -> Iterator[Non
         _speak(error)
         _say(f"What is stored is kept. {kept}".strip())
         raise SystemExit(FAILED_RUN) from error
-    except Exception as error:
-        raise SystemExit(_of_children(error)) from error
-
-
-def _of_children(error: Exception) -> int:
-    """The exit status where one of several processes failed, which has said why.
-
-    Raises:
-        Exception: the error itself, where it is another.
-    """
-    kind = type(error).__name__
-    if kind == "SignalException":
-        return INTERRUPTED
-    if kind == "ChildFailedError":
-        failure = error.get_first_failure()[1]  # type: ignore[attr-defined]
-        return int(failure.exitcode) or FAILED_RUN
-    raise error
+    except ProcessFailed as failure:  # which has said why
+        raise SystemExit(failure.exitcode or FAILED_RUN) from failure
 
 
 def _speak(error: object) -> None:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vicinal.machine.files import set_aside, write_bytes
+from vicinal.machine.files import kind_of, set_aside, write_bytes
 
-FORMAT = 1
-"""Of checkpoints that are written, and the only one that is read."""
+FORMAT = 2
+"""Of checkpoints that are written, and the only one that is read. 2 ends with a digest."""
+MARK = b"sha256:"
+"""Comes after what torch wrote; the digest of that follows, and ends the file."""
+SIZE = len(MARK) + sha256().digest_size
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
@@ -27,13 +31,18 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
     buffer = BytesIO()
     torch.save({"format": FORMAT, **_on_cpu(content)}, buffer)
     try:
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path, sealed(buffer.getvalue()))
     except OSError as error:
         warnings.warn(
             f"the checkpoint {path.name} could not be written ({error.strerror or error}); "
             "training goes on, but would be repeated from the one before if it were stopped.",
             stacklevel=2,
         )
+
+
+def sealed(content: bytes) -> bytes:
+    """The content and its digest, by which one flipped bit is known."""
+    return content + MARK + sha256(content).digest()
 
 
 def _on_cpu(content: Any) -> Any:
@@ -50,15 +59,26 @@ def load(path: Path) -> dict[str, Any] | None:
     """What a checkpoint holds: tensors, numbers and texts only. None if there is none.
 
     Warns:
-        UserWarning: if it cannot be read, or has another format, as those of an older or a newer
-            version may; it is set aside.
+        UserWarning: if it cannot be read, is not what was written, or has another format, as those
+            of an older or a newer version may; it is set aside.
     """
-    try:
-        content = BytesIO(path.read_bytes())  # apart, because torch raises OSError for damage too
-    except FileNotFoundError:
+    if (kind := kind_of(path)) is None:
+        return None
+    if kind != "a file":
+        refuse(path, f"it is {kind}")
         return None
     try:
-        found: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
+        content = path.read_bytes()  # apart, because torch raises OSError for damage too
+    except FileNotFoundError:  # removed just now
+        return None
+    end = content[-SIZE:]
+    if end.startswith(MARK):
+        content = content[:-SIZE]
+        if sealed(content)[-SIZE:] != end:
+            refuse(path, "it is not what was written")
+            return None
+    try:
+        found: dict[str, Any] = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch raise anything
         refuse(path, type(error).__name__)
         return None
@@ -68,6 +88,9 @@ def load(path: Path) -> dict[str, Any] | None:
     if found.get("format") != FORMAT:
         written = found.get("format", "none")
         refuse(path, f"its format is {written}, and this version of vicinal reads {FORMAT}")
+        return None
+    if not end.startswith(MARK):
+        refuse(path, "its end is missing")
         return None
     return found
 

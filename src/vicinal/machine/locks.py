@@ -9,13 +9,15 @@ they saw before, by their own clock, so that clocks of machines need not agree a
 
 import json
 import os
+import re
 import secrets
 import socket
+import stat
 import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +28,8 @@ STALE = 60.0  # seconds without a count after which it is dead; files of NFS may
 WIDTH = 1024  # bytes of a file, always the same, so that counting needs no new space
 
 
+GENERATION = re.compile(r"\.(0|[1-9][0-9]{0,8})\.lock")
+"""What follows the name of a lock in that of its file."""
 Key = tuple[str, int, str]
 """Names one owner of one lock: the lock, its generation, the owner's token."""
 
@@ -89,18 +93,34 @@ def machine() -> str:
 
 def newest(folder: Path, name: str) -> Seen | None:
     """The generation of a lock that counts; None where there is none."""
-    generations = sorted(int(path.name.split(".")[-2]) for path in folder.glob(f"{name}.*.lock"))
+    found = (GENERATION.fullmatch(path.name[len(name) :]) for path in folder.glob(f"{name}.*.lock"))
+    generations = sorted(int(match[1]) for match in found if match)  # not the copy of some tool
     if not generations:
         return None
+    path = _path(folder, name, generations[-1])
     try:
-        text = _path(folder, name, generations[-1]).read_text(encoding="utf-8", errors="replace")
+        text = _text(path)
     except FileNotFoundError:  # its run was finished just now
         return None
+    return Seen(name, generations[-1], text, _noted(text))
+
+
+def _text(path: Path) -> str:
+    """What a lock says; nothing where something else than a file is in its place."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        return ""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(4 * WIDTH)
+
+
+def _noted(text: str) -> Note | None:
+    """The note in a text; None where there is none, as in one that is just being written."""
     try:
         note = Note(**json.loads(text))
-    except (ValueError, TypeError):  # being written, or its owner died before it could
-        note = None
-    return Seen(name, generations[-1], text, note)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    whole = all(type(getattr(note, one.name)) is one.type for one in fields(note))
+    return note if whole and 0 < note.pid < 2**31 and note.units >= 0 else None
 
 
 def _path(folder: Path, name: str, generation: int) -> Path:
@@ -221,7 +241,7 @@ def hold(
     _end(held, thread, released=not whole)
     for name, (generation, _) in held.files.items() if whole else ():
         for k in range(generation + 1):
-            _path(folder, name, k).unlink(missing_ok=True)
+            _remove(_path(folder, name, k))
 
 
 def _note(launcher: str) -> Note:
@@ -281,4 +301,9 @@ def clear(folder: Path, names: Collection[str]) -> None:
     """Remove what is left of locks whose runs are done."""
     for name in locked(folder) & set(names):
         for path in folder.glob(f"{name}.*.lock"):
-            path.unlink(missing_ok=True)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if not path.is_dir():  # which none of ours is
+        path.unlink(missing_ok=True)

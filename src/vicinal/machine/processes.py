@@ -5,12 +5,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from socket import AF_INET, AF_INET6
+from tempfile import TemporaryDirectory
 from typing import TypeVar
-from uuid import uuid4
 
+import psutil
 import torch
 from torch import Tensor
 
+from vicinal.machine.children import run
+
+MEETING = "VICINAL_MEETING"
+"""The variable that names the file in which processes meet; `join` reads it, `launch` sets it."""
+INTERFACE = "GLOO_SOCKET_IFNAME"
+"""Gloo's variable: the interface on which it listens."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -41,8 +51,14 @@ def join() -> Place:
         from accelerate import PartialState
 
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        store = {}
+        if meeting := os.environ.get(MEETING):
+            processes = int(os.environ["WORLD_SIZE"])
+            store = {"store": torch.distributed.FileStore(meeting, processes)}  # type: ignore[attr-defined]
+        if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:  # all on this machine
+            os.environ.setdefault(INTERFACE, loopback())
         # the others wait while the first one prepares or stores, however long that takes
-        PartialState(cpu=True, timeout=timedelta(days=7))
+        PartialState(cpu=True, timeout=timedelta(days=7), **store)
     return place()
 
 
@@ -102,27 +118,44 @@ def leave() -> None:
 def launch(processes: int, work: Callable[..., Result], *arguments: object) -> Result:
     """Start processes on this machine that all do some work; what the first one gives.
 
+    They meet in a file that only this user can open, and speak over the loopback interface, so
+    that no other machine can reach them.
+
     Args:
         processes: how many, at least 1.
         work: a function of a module; it calls `join`.
         arguments: of the function, which can be pickled.
 
     Raises:
-        ChildFailedError: if it fails in one of them, which ends the others.
+        ProcessFailed: if it fails in one of them, which ends the others.
+        KeyboardInterrupt: if this process is interrupted or terminated, which ends them, too.
+        OSError: if there is no loopback interface.
     """
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    with TemporaryDirectory(prefix="vicinal-") as folder:  # of mode 0700
+        common = {
+            "WORLD_SIZE": str(processes),
+            "LOCAL_WORLD_SIZE": str(processes),
+            MEETING: str(Path(folder) / "meeting"),
+            INTERFACE: loopback(),
+        }
+        each = [{"RANK": str(k), "LOCAL_RANK": str(k)} | common for k in range(processes)]
+        return run(work, arguments, each, Path(folder))
 
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",  # at a free port
-        max_restarts=0,
-        run_id=uuid4().hex,
+
+def loopback() -> str:
+    """The network interface that no other machine reaches.
+
+    Raises:
+        OSError: if there is none.
+    """
+    for name, addresses in psutil.net_if_addrs().items():
+        internet = [a.address for a in addresses if a.family in (AF_INET, AF_INET6)]
+        if internet and ip_address(internet[0].partition("%")[0]).is_loopback:
+            return str(name)
+    raise OSError(
+        "this machine has no loopback interface (127.0.0.1), over which its processes could speak. "
+        "Leave out processes."
     )
-    results: dict[int, Result] = elastic_launch(config, work)(*arguments)
-    return results[0]
 
 
 def gathered(value: Tensor) -> Tensor:

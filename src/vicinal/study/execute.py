@@ -32,7 +32,7 @@ def run_study(study: Study, objects: Objects) -> list[store.Record]:
     Raises:
         ValueError: as `plan`.
         OSError: if the folder cannot be used.
-        ChildFailedError: if one of several processes failed.
+        ProcessFailed: if one of several processes failed.
     """
     if join().rank > 0:
         follow()

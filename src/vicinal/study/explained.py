@@ -41,7 +41,7 @@ def run_explanation(asked: Explaining) -> Explained | None:
 
     Raises:
         ValueError: if model or data cannot be had, or do not fit each other.
-        ChildFailedError: if one of several processes failed.
+        ProcessFailed: if one of several processes failed.
     """
     device = device_of(asked.computing)
     one = opened(asked.subject, device)

@@ -6,13 +6,24 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
-from vicinal.machine.files import set_aside, sweep, whole, write
+from vicinal.machine.files import kind_of, set_aside, settle, sweep, whole, write
 
 FORMAT = 2
 """Of records that are written. 2 says on which part of the data a run was measured."""
 READABLE = (1, FORMAT)  # 1 was always measured on the test part
+FIELDS: dict[str, type | tuple[type, ...]] = {
+    "history": list,
+    "environment": dict,
+    "seconds": (dict, NoneType),
+    "failure": (dict, NoneType),
+    "measured": (dict, NoneType),
+}
+"""The types of fields; older records, and those of other programs, may lack some."""
+UNTOLD = ("seconds", "environment", "digest")
+"""Of a record, what its digest does not tell."""
 Record = dict[str, Any]
 
 
@@ -22,21 +33,33 @@ def name_of(configuration: Mapping[str, object]) -> str:
     return sha256(canonical.encode()).hexdigest()[:16]
 
 
+def digest_of(record: Mapping[str, object]) -> str:
+    """64 hex digits by which it is known that a record is what was written.
+
+    Not of its seconds and environment, so that runs with the same numbers have the same.
+    """
+    told = {key: value for key, value in record.items() if key not in UNTOLD}
+    return sha256(json.dumps(told, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
 def save(folder: Path, record: Record) -> None:
     """Store one run under its name, once: a run that is stored is never written over.
 
     So a process that was frozen while another took its run over changes nothing.
     """
     path = folder / f"{record['name']}.json"
-    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    told = record | {"digest": digest_of(record)}
+    text = json.dumps(told, indent=1, allow_nan=False) + "\n"
     with whole(path, text.encode()) as partial:
         try:
             os.link(partial, path)
         except FileExistsError:
-            pass
+            if not path.is_file():  # something in its place, which is no record either
+                raise
         except OSError:  # some file systems have no links
-            if not path.exists():
+            if not os.path.lexists(path):
                 os.replace(partial, path)
+    settle(folder)
     sweep(path)
 
 
@@ -44,13 +67,28 @@ def read(path: Path) -> Record:
     """Read one run.
 
     Raises:
-        ValueError: if the file is not a run of this format, with the reason.
+        ValueError: if the file is not a run of this format, or not what was written, with the
+            reason.
         FileNotFoundError: if there is none.
     """
+    if (kind := kind_of(path)) not in (None, "a file"):
+        raise ValueError(f"not a file, but {kind}")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from error
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"not JSON: {error}") from error
+        return _checked(record, path.stem)
+    except RecursionError as error:
+        raise ValueError("not a run: nested too deeply") from error
+
+
+def _checked(record: Any, name: str) -> Record:
+    """A record that is whole, without its digest.
+
+    Raises:
+        ValueError: if it is not.
+    """
     if not isinstance(record, dict):
         raise ValueError(f"not a run, but a {type(record).__name__}")
     if record.get("format") not in READABLE:
@@ -61,13 +99,40 @@ def read(path: Path) -> Record:
     configuration = record.get("configuration")
     if not isinstance(configuration, dict) or not {"method", "seed"} <= configuration.keys():
         raise ValueError("no configuration with method and seed")
-    if record.get("name") != path.stem or name_of(configuration) != path.stem:
+    if record.get("name") != name or name_of(configuration) != name:
         raise ValueError("its name is not the hash of its configuration")
     if record.get("status") not in ("done", "failed"):
         raise ValueError(f"neither done nor failed: status {record.get('status')!r}")
     if record["status"] == "done" and not isinstance(record.get("measured"), dict):
         raise ValueError("done, but without measurements")
+    if "digest" in record and record.pop("digest") != digest_of(record):
+        raise ValueError("it is not what was written: its digest differs")
+    _check_fields(record)
     return record
+
+
+def _check_fields(record: Record) -> None:
+    """Refuse fields of other types than a run has.
+
+    Raises:
+        ValueError: then, with the first such field.
+    """
+    for key, kinds in FIELDS.items():
+        if key in record and not isinstance(record[key], kinds):
+            raise ValueError(f"its {key} is a {type(record[key]).__name__}")
+    for row in record.get("history", ()):
+        if not isinstance(row, dict) or not all(map(_number, row.values())):
+            raise ValueError("its history has a row that is not of numbers")
+    if not all(map(_number, (record.get("seconds") or {}).values())):
+        raise ValueError("its seconds are not numbers")
+    configuration = record["configuration"]
+    if not isinstance(configuration["method"], str) or type(configuration["seed"]) is not int:
+        raise ValueError("its method is no text, or its seed no number")
+
+
+def _number(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (number and -1e308 < value < 1e308)  # type: ignore[operator]
 
 
 def stored(path: Path, say: Callable[[str], None]) -> Record | None:

@@ -33,7 +33,7 @@ def run_search(asked: Search, objects: Objects) -> Found | None:
     Raises:
         ValueError: as `search` and `plan`.
         OSError: if the folder cannot be used.
-        ChildFailedError: if one of several processes failed.
+        ProcessFailed: if one of several processes failed.
     """
     if join().rank > 0:
         follow()

@@ -36,7 +36,7 @@ def run_audit(asked: Auditing) -> dict[str, Any] | None:
     Raises:
         ValueError: if model or data cannot be had, or do not fit each other.
         OSError: if the folder cannot be used.
-        ChildFailedError: if one of several processes failed.
+        ProcessFailed: if one of several processes failed.
     """
     device = device_of(asked.computing)
     with one_thread():

@@ -1,6 +1,7 @@
 """Workers beside this process, on a Dask cluster, or on a Ray cluster."""
 
 import logging
+import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import joblib
 
+from vicinal.machine.children import end_with
 from vicinal.study.executors.work import Outcome, Task, Workers, WorkersDied, missing, names_of
 
 TIMEOUT = 10  # seconds in which a cluster must answer
@@ -29,11 +31,17 @@ def _here(tasks: Sequence[Task]) -> Iterator[Outcome]:
 def _beside(tasks: Sequence[Task]) -> Iterator[Outcome]:
     parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
     try:
-        yield from parallel(joblib.delayed(_call)(task) for task in tasks)
+        yield from parallel(joblib.delayed(_work)(task, os.getpid()) for task in tasks)
     except BrokenProcessPool as error:
         raise WorkersDied("a worker was killed") from error
     except Exception as error:  # tasks raise nothing, so their workers could not begin
         raise WorkersDied(_reason(error)) from error
+
+
+def _work(task: Task, launcher: int) -> Outcome:
+    """What a worker beside the launcher does, while that lives."""
+    end_with(launcher)
+    return task()
 
 
 @contextmanager

@@ -91,10 +91,10 @@ def train(
         fused=True,
     )
     names = [member.name for member in members]
-    at = resume(checkpoint, names, state, optimiser)
+    steps = math.ceil(len(members[0].x) / recipe.batch_size)
+    at = resume(checkpoint, names, state, optimiser, epochs=recipe.epochs, steps=steps)
     for _ in range(at.epoch):
         progress()
-    steps = math.ceil(len(members[0].x) / recipe.batch_size)
     saved = time.monotonic()  # which no change of the clock touches
     with forked(), _passes_in(recipe.precision, members[0].model):
         while at.epoch < recipe.epochs and any(t.failed is None for t in at.trained):

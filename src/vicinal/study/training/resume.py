@@ -1,8 +1,9 @@
 """Where a training is, and how it goes on from there after it was stopped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -65,7 +66,13 @@ def save(
 
 
 def resume(
-    path: Path, names: Sequence[str], state: State, optimiser: torch.optim.Optimizer
+    path: Path,
+    names: Sequence[str],
+    state: State,
+    optimiser: torch.optim.Optimizer,
+    *,
+    epochs: int,
+    steps: int,
 ) -> Position:
     """Go where the checkpoint is; one that cannot be used is set aside and leaves no trace.
 
@@ -77,6 +84,8 @@ def resume(
         names: of the runs that are trained together.
         state: parameters and buffers, which are changed, on any device.
         optimiser: of the parameters, which is changed.
+        epochs: of the whole training.
+        steps: of an epoch.
 
     Warns:
         UserWarning: if it cannot be used.
@@ -90,18 +99,52 @@ def resume(
         return start
     try:
         if found["members"] != list(names):
-            raise ValueError
+            raise ValueError("it is of other runs")
+        _check(found, len(names), epochs, steps)
         trained = [Trained(**each) for each in found["trained"]]
         at = Position(found["epoch"], found["step"], found["totals"].to(device), trained)
         saved = [found["state"][name] for name in state]
-        if any(a.shape != b.shape for a, b in zip(saved, state.values(), strict=True)):
-            raise ValueError
+        if any(not _alike(a, b) for a, b in zip(saved, state.values(), strict=True)):
+            raise ValueError("its parameters have other shapes")
         optimiser.load_state_dict(found["optimiser"])
     except Exception as error:  # anything may be missing, or of another kind
         if place().rank == 0:
-            checkpoints.refuse(path, type(error).__name__)
+            said = str(error) if type(error) is ValueError else ""
+            checkpoints.refuse(path, said or type(error).__name__)
         return start
     with torch.no_grad():
         for old, value in zip(saved, state.values(), strict=True):
             value.copy_(old)
     return at
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype
+
+
+def _check(found: Mapping[str, Any], members: int, epochs: int, steps: int) -> None:
+    """Refuse a position in which no training of this schedule can be.
+
+    Raises:
+        ValueError: then.
+    """
+    epoch, step, totals, trained = (found[k] for k in ("epoch", "step", "totals", "trained"))
+    if not (_counts(epoch, epochs) and _counts(step, steps if epoch < epochs else 0)):
+        raise ValueError(
+            f"it is at epoch {epoch!r}, step {step!r} of {epochs} epochs of {steps} steps"
+        )
+    if totals.shape != (members,) or totals.dtype != torch.float64:
+        raise ValueError("it has no sum of losses for each run")
+    if len(trained) != members:
+        raise ValueError(f"it has {len(trained)} histories of {members} runs")
+    for one in trained:
+        failed = one["failed"]
+        if failed is not None and not (_counts(failed, epoch) and failed > 0):
+            raise ValueError(f"a run failed in epoch {failed!r} of {epoch}")
+        rows = epoch if failed is None else failed - 1
+        if [row["epoch"] for row in one["history"]] != list(range(1, rows + 1)):
+            raise ValueError(f"a history does not end with epoch {rows}")
+
+
+def _counts(value: object, most: int) -> bool:
+    return type(value) is int and 0 <= value <= most
