@@ -37,6 +37,9 @@ INSIDE = {  # the same within the large rooms; a folder counts as one
         {"usual"},
     ],
     "study": [
+        {"fields"},
+        {"measured"},
+        {"record"},
         {"hardest", "methods", "store", "training"},
         {"measures"},
         {"run", "reproduce", "audit"},
@@ -59,7 +62,7 @@ INSIDE = {  # the same within the large rooms; a folder counts as one
 NO_TORCH = (
     *("maths.quadrature", "maths.laws", "maths.randomness", "maths.statistics"),
     *("machine.files", "machine.names", "machine.locks", "study.store", "study.methods"),
-    *("report", "cli"),
+    *("study.fields", "study.measured", "study.record", "report", "cli"),
 )
 
 
@@ -142,7 +145,16 @@ def test_what_help_and_report_need_is_free_of_torch():
 
 
 @pytest.mark.parametrize(
-    "name", ["cli", "report", "study.store", "study.methods", "machine.files", "maths.laws"]
+    "name",
+    [
+        "cli",
+        "report",
+        "study.store",
+        "study.record",
+        "study.methods",
+        "machine.files",
+        "maths.laws",
+    ],
 )
 def test_nothing_on_the_way_loads_torch(name):
     code = f"import sys, vicinal.{name}; sys.exit('torch' in sys.modules)"
