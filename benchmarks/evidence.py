@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.machine import files
-from vicinal.report.comparison import Cell, Group, Record, compare
-from vicinal.report.numbers import NONE, differences, spread
+from vicinal.report.comparison import Cell, Group, compare
+from vicinal.report.numbers import NONE, differences, plus_minus
 from vicinal.report.rows import main_metrics
 from vicinal.report.words.findings import sentences
 from vicinal.report.words.headline import headline
@@ -137,7 +137,7 @@ def keep(folder: Path) -> None:
         files.write(KEPT / f"{study.name}.md", report(kept))
 
 
-def summary(study: Study, group: Group, records: list[Record]) -> dict[str, Any]:
+def summary(study: Study, group: Group, records: list[store.Record]) -> dict[str, Any]:
     """What was run and what came out: values by seed, and paired differences to ERM."""
     metrics = main_metrics(group)
     return {
@@ -196,7 +196,7 @@ def level(kept: dict[str, Any], method: str, key: str) -> str:
     """Mean ± standard deviation over seeds."""
     metric = next(m for m in kept["metrics"] if m["key"] == key)
     values = kept["methods"][method][key]["values"]
-    return spread(statistics.fmean(values), statistics.stdev(values), metric["unit"])
+    return plus_minus(statistics.fmean(values), statistics.stdev(values), metric["unit"])
 
 
 def attacked(kept: dict[str, Any]) -> str:

@@ -556,6 +556,26 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
         "test_generalization_trained.py",
     ),
     (
+        "study/fields.py",
+        "found is None and kind is float",
+        "found is None and kind is int",
+        "test_record.py",
+    ),
+    ("study/fields.py", "v is None and f.default is None", "v is None", "test_record.py"),
+    ("study/record.py", "put_back(whole, self.extra)", "pass", "test_record.py"),
+    (
+        "report/metrics.py",
+        "lambda m: of(m.gap, lambda g: g.loss)",
+        "lambda m: of(m.gap, lambda g: -g.loss)",
+        "test_report_strength.py",
+    ),
+    (
+        "report/comparison.py",
+        "values[seed] - against[seed]",
+        "against[seed] - values[seed]",
+        "test_report.py",
+    ),
+    (
         "report/figures/strength.py",
         "cell.mean + end - d.mean",
         "cell.mean + end",

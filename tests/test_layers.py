@@ -37,7 +37,10 @@ INSIDE = {  # the same within the large rooms; a folder counts as one
         {"usual"},
     ],
     "study": [
-        {"hardest", "methods", "options", "store"},
+        {"fields", "hardest", "methods", "options"},
+        {"measured"},
+        {"record"},
+        {"store"},
         {"command", "subject", "training"},
         {"measures", "opened", "reproduce"},
         {"audit", "configuration", "explained"},
@@ -64,7 +67,7 @@ NO_TORCH = (
     *("maths.quadrature", "maths.laws", "maths.randomness", "maths.statistics"),
     *("machine.files", "machine.names", "machine.locks", "study.store", "study.methods"),
     *("machine.typed", "maths.kinds", "study.command", "study.options", "study.subject"),
-    *("report", "cli"),
+    *("study.fields", "study.measured", "study.record", "report", "cli"),
 )
 
 
@@ -147,7 +150,16 @@ def test_what_help_and_report_need_is_free_of_torch():
 
 
 @pytest.mark.parametrize(
-    "name", ["cli", "report", "study.store", "study.methods", "machine.files", "maths.laws"]
+    "name",
+    [
+        "cli",
+        "report",
+        "study.store",
+        "study.record",
+        "study.methods",
+        "machine.files",
+        "maths.laws",
+    ],
 )
 def test_nothing_on_the_way_loads_torch(name):
     code = f"import sys, vicinal.{name}; sys.exit('torch' in sys.modules)"

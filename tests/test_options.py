@@ -222,13 +222,13 @@ def test_objects_give_the_numbers_of_files_and_names(tmp_path, monkeypatch):
     np.savez("set.npz", x=x, y=y)
     options = {"seeds": 1, "epochs": 2, "out": tmp_path}
     named = vc.compare("set.npz", methods=["mixup(alpha=1)"], model="linear", **options)
-    numbers = named.records[0]["measured"]
+    numbers = named.records[0].measured
     tensors = torch.from_numpy(x), torch.from_numpy(y)
     for data in ((x, y), tensors, {"x": x, "y": y}, Rows(*tensors)):
         for methods in ([vc.Mixup(1.0)], {"mixup(alpha=1)": vc.Mixup(1.0)}):
             found = vc.compare(data, methods=methods, model="linear", **options)
-            assert found.records[0]["measured"] == numbers
-            assert found.records[0]["configuration"]["method"] == "mixup(alpha=1)"
+            assert found.records[0].measured == numbers
+            assert found.records[0].method == "mixup(alpha=1)"
 
 
 def test_objects_of_one_name_are_not_mixed_up(tmp_path):
@@ -237,18 +237,18 @@ def test_objects_of_one_name_are_not_mixed_up(tmp_path):
     names = set()
     for strategy in (vc.Mixup(0.2), vc.Mixup(0.3), None):
         result = vc.compare((x, y), methods={"mine": strategy}, model="linear", **options)
-        names.add(result.records[0]["name"])
+        names.add(result.records[0].name)
     assert len(names) == 3
     wide = lambda shape, outputs: nn.Sequential(nn.Linear(3, 8), nn.Linear(8, outputs))
     models = (factory, wide, nn.Linear(3, 2), nn.Sequential(nn.Linear(3, 2)))
     for model in models:
         result = vc.compare((x, y), methods=["erm"], model=model, **options)
-        names.add(result.records[0]["name"])
+        names.add(result.records[0].name)
     assert len(names) == 3 + len(models)
     other = vc.compare((x + 1, y), methods=["erm"], model=factory, **options)
-    assert other.records[0]["name"] not in names
+    assert other.records[0].name not in names
     again = vc.compare((x, y), methods=["erm"], model=factory, **options)
-    assert again.records[0]["name"] in names
+    assert again.records[0].name in names
 
 
 def test_what_tells_objects_apart_is_the_same_again():

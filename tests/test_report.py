@@ -7,19 +7,22 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from runs import EVIL, failed, record, three_seeds
 from vicinal.report import compare, render, summary, verdict, write
+from vicinal.report.exports import as_csv, as_json, latex, markdown
 from vicinal.report.figures.chosen import finished
 from vicinal.report.figures.curves import learning_curves
 from vicinal.report.figures.panels import styles
-from vicinal.report.numbers import differences, number, spread
+from vicinal.report.numbers import deviation, differences, number, plus_minus
 from vicinal.report.rows import line
 from vicinal.report.words.findings import sentences
 from vicinal.report.words.headline import headline
 from vicinal.study import store
+from vicinal.study.record import Record
 
 
 def test_paired_differences_by_hand():
@@ -49,6 +52,43 @@ def test_only_seeds_that_both_have_are_paired():
     assert (found.count, found.low) == (1, None)
     assert found.mean == pytest.approx(-0.1)
     assert group.missing == (("erm", 2), ("noise", 0))
+
+
+def test_any_method_can_be_the_baseline():
+    runs = [*three_seeds(), *(record("noise", s, 0.8 + s / 100) for s in range(3))]
+    usual, other = compare(runs).groups[0], compare(runs, "mixup(alpha=0.2)").groups[0]
+    assert other.methods == ("mixup(alpha=0.2)", "erm", "noise")
+    found = usual.cell("mixup(alpha=0.2)", "accuracy").difference
+    turned = other.cell("erm", "accuracy").difference
+    assert (turned.mean, turned.low, turned.high) == (-found.mean, -found.high, -found.low)
+    assert "Compared with mixup(alpha=0.2)" in {s.topic for s in sentences(other)}
+    console = Console(width=120, file=io.StringIO())
+    console.print(summary(compare(runs, "noise")))
+    assert "minus noise [95%]" in console.file.getvalue()
+    assert "Each method minus noise on the same seeds" in render(runs, baseline="noise")
+    for export in (as_csv, as_json, latex, markdown):
+        assert export(runs, baseline="erm") == export(runs)
+    assert "minus noise on the same seeds" in markdown(runs, baseline="noise")
+    assert "minus noise on the same seeds" in latex(runs, baseline="noise")
+    assert json.loads(as_json(runs, baseline="noise"))["groups"][0]["baseline"] == "noise"
+
+
+def test_a_baseline_without_runs_is_refused():
+    rule = (
+        r"no run of the baseline mixup\(alpha=2\) is among those of digits, cnn. Did you mean "
+        r"mixup\(alpha=0.2\)\? Its methods: mixup\(alpha=0.2\), erm."
+    )
+    with pytest.raises(ValueError, match=rule):
+        compare(three_seeds(), "mixup(alpha=2)")
+
+
+def test_typed_records_and_their_json_say_the_same():
+    runs = three_seeds()
+    assert render([Record.from_json(run) for run in runs]) == render(runs)
+    runs[1]["measured"]["calibration"]["before"]["nll"] = "0.3"
+    for door in (compare, render, as_csv):
+        with pytest.raises(ValueError, match=r"calibration.before.nll must be a number, got '0.3'"):
+            door(runs)
 
 
 def test_few_equal_differences_are_no_verdict():
@@ -163,7 +203,9 @@ def test_numbers_are_written_with_three_digits():
     assert [number(v) for v in (0.12345, 12.345, 12345.6, -0.5, 0, None)] == [
         *("0.123", "12.3", "12346", "−0.500", "0", "–")
     ]
-    assert spread(0.9333, 0.0153, "percent") == "93.3 ± 1.5"
+    assert plus_minus(0.9333, 0.0153, "percent") == "93.3 ± 1.5"
+    assert deviation([0.90, 0.92, 0.91]) == pytest.approx(np.std([0.90, 0.92, 0.91], ddof=1))
+    assert deviation([0.9]) is None
 
 
 @pytest.mark.parametrize("width", [80, 100])
@@ -204,6 +246,16 @@ def test_page_names_no_address_to_load_from():
     assert "default-src 'none'" in html.unescape(page)
     assert "not all made in the same environment" not in page
     assert len(page) < 300_000
+
+
+def test_every_way_to_make_the_runs_is_shown():
+    ways = ["vc.compare('<digits>')", "vicinal compare digits"]
+    page = render(three_seeds(), command="first", ways=ways)
+    shown = html.unescape(page.partition('id="reproduce">')[2])
+    assert re.findall(r"<pre><code>(.*?)</code></pre>", shown) == ["first", *ways]
+    assert "was not recorded" not in page
+    assert "vc.compare(&#39;&lt;digits&gt;&#39;)" in page
+    assert "The command that made these runs was not recorded." in render(three_seeds())
 
 
 def test_where_all_runs_failed_there_is_no_empty_table():
@@ -258,16 +310,20 @@ def test_write_skips_what_it_cannot_read_and_replaces_in_one_step(tmp_path):
         (runs / f"{run['name']}.json").write_text(json.dumps(run))
     (runs / "broken.json").write_text("{")
     (runs / "other.json").write_text(json.dumps({**record("erm", 9), "format": 3}))
+    odd = record("erm", 8)
+    odd["measured"]["gap"] = 0.1
+    store.save(runs, odd)
     out = tmp_path / "report.html"
     out.write_text("old")
     skipped = write(runs, out)
-    assert [u.name for u in skipped] == ["broken.json", "other.json"]
-    assert str(skipped[1]).startswith(
+    assert [u.name for u in skipped] == sorted(["broken.json", "other.json", f"{odd['name']}.json"])
+    assert "measured.gap must be an object, got 0.1" in out.read_text()
+    assert str(skipped[-1]).startswith(
         "other.json: its format is 3, and this version of vicinal reads"
     )
     assert "broken.json" in out.read_text()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "runs"]
-    assert len(store.load(runs)[0]) == 6
+    assert len(store.load(runs)[0]) == 7
 
 
 def test_write_says_when_there_is_nothing_to_show(tmp_path):

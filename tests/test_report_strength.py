@@ -9,6 +9,7 @@ from vicinal.report.figures.generalization import bounds, gaps
 from vicinal.report.figures.panels import styles
 from vicinal.report.figures.strength import strength
 from vicinal.report.metrics import measurements
+from vicinal.study.record import Record
 
 
 def drawn(runs, figure):
@@ -129,8 +130,11 @@ def test_a_loss_below_zero_has_no_logarithm():
 
 def test_no_two_metrics_share_a_key():
     run = record("erm", 0)
-    run["measured"] |= {"rmse": 1.0, "r2": 0.5, "mae": 1.0, "coverage": {"error": 0.1}}
-    keys = [metric.key for metric in measurements(run)]
+    coverage = {"levels": [0.9], "covered": [{"value": 0.8, "low": 0.7, "high": 0.9}]}
+    coverage |= {"error": 0.1, "nll": 1.0, "width": 1.0, "examples": 20}
+    run["measured"] |= {"rmse": 1.0, "r2": 0.5, "mae": 1.0, "coverage": coverage}
+    found = measurements(Record.from_json(run))
+    keys = [metric.key for metric in found]
     assert len(set(keys)) == len(keys)
-    found = {m.key: v for m, v in measurements(run).items()}
+    found = {metric.key: value for metric, value in found.items()}
     assert (found["r_squared"], found["r2"]) == (0.5, 0.1)  # R² of the fit, R2 of the expansion

@@ -51,21 +51,20 @@ def _table(found: "Found") -> Table:
     table.add_column("method")
     table.add_column(f"validation {found.metric}", justify="right")
     for trial in found.trials[:SHOWN]:
-        table.add_row(Text(trial.method), _spread(trial.scores, found.metric))
+        table.add_row(Text(trial.method), _score(trial.scores, found.metric))
     return table
 
 
-def _spread(scores: tuple[float, ...], metric: str) -> str:
-    from vicinal.report.numbers import spread
+def _score(scores: tuple[float, ...], metric: str) -> str:
+    from vicinal.report.numbers import deviation, plus_minus
 
-    mean = sum(scores) / len(scores)
-    deviation = (
-        (sum((s - mean) ** 2 for s in scores) / (len(scores) - 1)) ** 0.5
-        if len(scores) > 1
-        else None
-    )
     percent = metric == "accuracy"
-    return spread(mean, deviation, "percent" if percent else "nats") + (" %" if percent else "")
+    told = plus_minus(
+        sum(scores) / len(scores),
+        deviation(scores) if len(scores) > 1 else None,
+        "percent" if percent else "nats",
+    )
+    return told + (" %" if percent else "")
 
 
 def _sentences(found: "Found") -> Iterator[str]:
@@ -78,12 +77,12 @@ def _sentences(found: "Found") -> Iterator[str]:
     metric, best = found.metric, found.best.method
     yield ""
     yield f"Chosen on validation data: {best}."
-    yield f"Test {metric}, looked at once: {_spread(found.test, metric)}."
+    yield f"Test {metric}, looked at once: {_score(found.test, metric)}."
     scale, unit = (100, " points") if metric == "accuracy" else (1, "")
     yield f"Optimism of the validation score: {scale * found.optimism:+.2g}{unit}."
     if found.gain is not None:
         yield (
-            f"erm, for comparison: test {metric} {_spread(found.plain_test, metric)}, "
+            f"erm, for comparison: test {metric} {_score(found.plain_test, metric)}, "
             f"optimism {scale * found.plain_optimism:+.2g}{unit}."
         )
         yield f"Difference to erm on the test part, paired: {_gain(found.gain, metric)}."

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from vicinal.machine.names import guess
 from vicinal.maths.statistics import paired
-from vicinal.report.metrics import Metric, measurements
-
-Record = Mapping[str, Any]  # one run, as it was read from its JSON file
-
+from vicinal.report.metrics import Metric, View, measurements, shown
+from vicinal.report.numbers import deviation
+from vicinal.study.record import Record, Records, records
 
 SCHEMA = 1  # of `Comparison.to_json`
 
@@ -56,7 +56,7 @@ class Failure:
     reason: str
 
     @property
-    def told(self) -> str:
+    def described(self) -> str:
         """When and why, in words."""
         return self.reason if self.epoch is None else f"epoch {self.epoch}: {self.reason}"
 
@@ -84,6 +84,10 @@ class Group:
         """The metric of this key, where the runs have it."""
         return next((m for m in self.metrics if m.key == key), None)
 
+    def shown(self, view: View) -> list[Metric]:
+        """The metrics of a view that the runs have, in its order."""
+        return [m for row in shown(view) if (m := self.metric(row.key)) is not None]
+
     @property
     def others(self) -> tuple[str, ...]:
         """The methods without the baseline."""
@@ -107,45 +111,56 @@ class Comparison:
         return {"schema": SCHEMA, **asdict(self)}
 
 
-def compare(records: Iterable[Record]) -> Comparison:
+def compare(runs: Records, baseline: str | None = None) -> Comparison:
     """Group the runs and compare, per group, every method with the baseline.
 
-    The baseline is `erm` where there is one, else the method of the first record. Values
-    that are not finite are left out and counted; failed runs are left out and listed.
+    Values that are not finite are left out and counted; failed runs are left out and listed.
 
     Args:
-        records: runs as read from their JSON files; the order matters only for the baseline.
+        runs: records; their order matters only for the baseline.
+        baseline: the method that the others are compared with; by default `erm` where there is
+            one, else the method of the first record.
+
+    Raises:
+        ValueError: if a group has no run of the baseline, or an object is no record.
     """
-    groups = grouped(records)
+    groups = grouped(records(runs))
     shared = [_shared(group[0]) for group in groups]
-    titles = _titles(shared)
-    return Comparison(tuple(map(_group, groups, shared, titles)))
+    made = zip(groups, shared, _titles(shared), strict=True)
+    return Comparison(tuple(_group(*of_group, baseline) for of_group in made))
 
 
-def grouped(records: Iterable[Record]) -> list[list[Record]]:
+def grouped(runs: Iterable[Record]) -> list[list[Record]]:
     """Runs that may be compared: equal in everything but method and seed."""
     groups: dict[str, list[Record]] = {}
-    for record in records:
+    for record in runs:
         key = json.dumps(_shared(record), sort_keys=True, default=str)
         groups.setdefault(key, []).append(record)
     return [groups[key] for key in sorted(groups)]
 
 
-def ordered(records: Sequence[Record]) -> tuple[str, ...]:
+def first_of_each(runs: Iterable[Record]) -> dict[tuple[str, int], Record]:
+    """The first record of each method and seed."""
+    first: dict[tuple[str, int], Record] = {}
+    for record in runs:
+        first.setdefault(record.identity, record)
+    return first
+
+
+def _ordered(names: Sequence[str], baseline: str | None, title: str) -> tuple[str, ...]:
     """The baseline first, then the other methods by name, numbers in their names by size."""
-    names = list(dict.fromkeys(str(r["configuration"]["method"]) for r in records))
-    baseline = "erm" if "erm" in names else names[0]
+    if baseline is None:
+        baseline = "erm" if "erm" in names else names[0]
+    if baseline not in names:
+        raise ValueError(
+            f"no run of the baseline {baseline} is among those of {title}. "
+            f"{guess(baseline, names)}Its methods: {', '.join(names)}."
+        )
     return (baseline, *sorted((n for n in names if n != baseline), key=_natural))
 
 
-def identity(record: Record) -> tuple[str, int]:
-    """Method and seed."""
-    configuration = record["configuration"]
-    return str(configuration["method"]), int(configuration["seed"])
-
-
 def _shared(record: Record) -> dict[str, Any]:
-    return {k: v for k, v in record["configuration"].items() if k not in ("method", "seed")}
+    return {k: v for k, v in record.configuration.items() if k not in ("method", "seed")}
 
 
 def _titles(shared: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -166,15 +181,15 @@ def _titles(shared: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _group(records: Sequence[Record], shared: dict[str, Any], title: str) -> Group:
-    first: dict[tuple[str, int], Record] = {}
-    for record in records:
-        first.setdefault(identity(record), record)
-    methods = ordered(records)
+def _group(
+    runs: Sequence[Record], shared: dict[str, Any], title: str, baseline: str | None
+) -> Group:
+    first = first_of_each(runs)
+    methods = _ordered(list(dict.fromkeys(r.method for r in runs)), baseline, title)
     seeds = tuple(sorted({seed for _, seed in first}))
-    done = {key: measurements(r) for key, r in first.items() if r.get("status") == "done"}
+    done = {key: measurements(r) for key, r in first.items() if r.done}
     metrics = tuple(dict.fromkeys(metric for values in done.values() for metric in values))
-    counted = [identity(r) for r in records]
+    counted = [r.identity for r in runs]
     return Group(
         title=title,
         configuration=shared,
@@ -204,7 +219,7 @@ def _cell(
         seeds=tuple(values),
         values=tuple(values.values()),
         mean=statistics.fmean(values.values()) if values else None,
-        sd=statistics.stdev(values.values()) if len(values) > 1 else None,
+        sd=deviation(tuple(values.values())),
         left_out=len(runs) - len(values),
         difference=_difference(values, against) if against and method != baseline else None,
     )
@@ -216,10 +231,9 @@ def _difference(values: Mapping[int, float], against: Mapping[int, float]) -> Di
 
 
 def _failure(record: Record) -> Failure:
-    failure = record.get("failure") or {}
-    method, seed = identity(record)
-    epoch = failure.get("epoch")
-    return Failure(method, seed, epoch, str(failure.get("reason") or "no reason was recorded"))
+    if record.failure is None:
+        return Failure(*record.identity, None, "no reason was recorded")
+    return Failure(*record.identity, record.failure.epoch, record.failure.reason)
 
 
 def _natural(name: str) -> list[tuple[Literal[0], float] | tuple[Literal[1], str]]:

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
-from vicinal.report.comparison import Comparison, Group, Record, compare
+from vicinal.report.comparison import Group, compare
 from vicinal.report.numbers import MINUS, NONE
 from vicinal.report.rows import Line, line, main_metrics
 from vicinal.report.words.findings import sentences
+from vicinal.study.record import Records
 
 # what LaTeX would read as a command, and signs that its default fonts lack
 LATEX = str.maketrans(
@@ -39,11 +41,18 @@ LATEX = str.maketrans(
 )
 
 
-def markdown(records: Iterable[Record]) -> str:
+class Export(Protocol):
+    """Writes a comparison."""
+
+    def __call__(self, runs: Records, *, baseline: str | None = None) -> str | bytes:
+        """The runs compared with the baseline, by default with erm."""
+        ...
+
+
+def markdown(runs: Records, *, baseline: str | None = None) -> str:
     """Verdict and table of every group, as Markdown with pipe tables."""
-    comparison = compare(records)
     parts = []
-    for group in comparison.groups:
+    for group in compare(runs, baseline).groups:
         parts.append(f"## {_plain(group.title)}\n")
         parts += [f"- **{_plain(s.topic)}:** {_plain(s.text)}" for s in sentences(group)]
         parts.append("")
@@ -53,37 +62,36 @@ def markdown(records: Iterable[Record]) -> str:
         for written in _lines(group):
             cells = [_plain(_label(written))]
             for entry in written.entries:
-                told = filter(None, (entry.value, entry.difference))
-                cells.append("<br>".join(map(_plain, told)))
+                levels = filter(None, (entry.value, entry.difference))
+                cells.append("<br>".join(map(_plain, levels)))
             parts.append("| " + " | ".join(cells) + " |")
         parts.append(f"\n{_caption(group)}\n")
     return "\n".join(parts)
 
 
-def latex(records: Iterable[Record]) -> str:
+def latex(runs: Records, *, baseline: str | None = None) -> str:
     r"""One table per group, for the package booktabs; methods are rows, so that many fit.
 
     Names from users are escaped: nothing in them is read as a command.
     """
-    return "\n".join(_latex(group) for group in compare(records).groups)
+    return "\n".join(_latex(group) for group in compare(runs, baseline).groups)
 
 
-def as_json(records: Iterable[Record]) -> str:
+def as_json(runs: Records, *, baseline: str | None = None) -> str:
     """The comparison with all cells, differences and intervals."""
-    found: Comparison = compare(records)
-    return json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n"
+    return json.dumps(compare(runs, baseline).to_json(), indent=1, allow_nan=False) + "\n"
 
 
-def as_csv(records: Iterable[Record]) -> str:
+def as_csv(runs: Records, *, baseline: str | None = None) -> str:
     """One row for every finished run and metric: group, method, seed, metric, key, value."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(COLUMNS)
-    rows.writerows(_long(records))
+    rows.writerows(_long(runs, baseline))
     return out.getvalue()
 
 
-def as_parquet(records: Iterable[Record]) -> bytes:
+def as_parquet(runs: Records, *, baseline: str | None = None) -> bytes:
     """The rows of `as_csv`, with their types.
 
     Raises:
@@ -95,7 +103,7 @@ def as_parquet(records: Iterable[Record]) -> bytes:
     except ImportError as error:
         raise ValueError("Parquet needs pyarrow: pip install 'vicinal[tables]'.") from error
     out = io.BytesIO()
-    rows = [dict(zip(COLUMNS, row, strict=True)) for row in _long(records)]
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in _long(runs, baseline)]
     parquet.write_table(pyarrow.Table.from_pylist(rows), out)
     return out.getvalue()
 
@@ -103,14 +111,14 @@ def as_parquet(records: Iterable[Record]) -> bytes:
 COLUMNS = ("group", "method", "seed", "metric", "key", "value")
 
 
-def _long(records: Iterable[Record]) -> Iterator[tuple[str, str, int, str, str, float]]:
-    for group in compare(records).groups:
+def _long(runs: Records, baseline: str | None) -> Iterator[tuple[str, str, int, str, str, float]]:
+    for group in compare(runs, baseline).groups:
         for cell in group.cells:
             for seed, value in zip(cell.seeds, cell.values, strict=True):
                 yield group.title, cell.method, seed, cell.metric.label, cell.metric.key, value
 
 
-EXPORTS: dict[str, Callable[[Iterable[Record]], str | bytes]] = {
+EXPORTS: dict[str, Export] = {
     ".csv": as_csv,
     ".json": as_json,
     ".md": markdown,

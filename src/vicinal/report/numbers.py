@@ -1,6 +1,7 @@
 """How numbers are written: three digits, percentages with one decimal, signs that show."""
 
 import math
+import statistics
 from collections.abc import Sequence
 
 MINUS = "\N{MINUS SIGN}"
@@ -39,7 +40,12 @@ def level(value: float | None, unit: str) -> str:
     return fixed(100 * value, 1) if value is not None and unit == "percent" else number(value)
 
 
-def spread(mean: float | None, sd: float | None, unit: str) -> str:
+def deviation(values: Sequence[float]) -> float | None:
+    """The standard deviation of a sample; None below two values."""
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def plus_minus(mean: float | None, sd: float | None, unit: str) -> str:
     """Mean ± sd with the same decimals on both sides."""
     if mean is None or sd is None:
         return level(mean, unit)
@@ -47,6 +53,9 @@ def spread(mean: float | None, sd: float | None, unit: str) -> str:
         return f"{fixed(100 * mean, 1)} ± {fixed(100 * sd, 1)}"
     decimals = _decimals((mean, sd))
     return f"{fixed(mean, decimals)} ± {fixed(sd, decimals)}"
+
+
+"""The name under which `vicinal tune` knows it."""
 
 
 def differences(values: Sequence[float | None], unit: str) -> tuple[str, ...]:

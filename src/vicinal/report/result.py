@@ -21,6 +21,8 @@ from vicinal.report.trackers import installed, tell
 from vicinal.study import store
 from vicinal.study.command import code, typed
 from vicinal.study.options import Search, Study
+from vicinal.study.record import Record
+from vicinal.study.record import records as typed_records
 
 if TYPE_CHECKING:
     from vicinal.study.configuration import Objects
@@ -40,24 +42,24 @@ class Result:
         baseline: the method that the others are compared with; None for erm, or the first.
     """
 
-    records: Sequence[Mapping[str, Any]]
+    records: Sequence[Record]
     way: str
     baseline: str | None = None
 
     @cached_property
     def comparison(self) -> Comparison:
         """Every method against the baseline, paired over seeds."""
-        return compared(self.records)
+        return compared(self.records, self.baseline)
 
     @property
     def failed(self) -> bool:
         """Whether a run failed."""
-        return any(record["status"] == "failed" for record in self.records)
+        return any(not record.done for record in self.records)
 
     def save(self, path: str | Path) -> None:
         """Write the report as one page of HTML, which asks nothing of the network."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        files.write(Path(path), page.render(self.records, command=self.way))
+        files.write(Path(path), page.render(self.records, command=self.way, baseline=self.baseline))
 
     def rows(self) -> list[dict[str, Any]]:
         """One plain row for each run, for pandas or polars; as `vicinal.results` gives them."""
@@ -177,7 +179,7 @@ def done(study: Study, objects: "Objects", way: str | None = None) -> Result:
         store.keep_way(study.output.out / "runs", way)
     for tracker in study.output.track:
         tell(records, tracker, study.output.out)
-    return Result(tuple(records), way, study.baseline)
+    return Result(tuple(typed_records(records)), way, study.baseline)
 
 
 def _object(value: Any) -> bool:

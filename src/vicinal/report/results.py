@@ -4,10 +4,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from vicinal.report.comparison import Record
-from vicinal.report.metrics import at, measurements
+from vicinal.report.metrics import measurements
 from vicinal.report.numbers import finite
 from vicinal.study import store
+from vicinal.study.measured import Parts
+from vicinal.study.record import Record
 
 
 def results(folder: Path | str) -> list[dict[str, Any]]:
@@ -36,7 +37,7 @@ def results(folder: Path | str) -> list[dict[str, Any]]:
     """
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} is not a folder of runs. vicinal compare writes one.")
-    records, unreadable = store.load(Path(folder))
+    records, unreadable = load(Path(folder))
     for file in unreadable:
         warnings.warn(f"left out, cannot be read: {file}", stacklevel=2)
     rows = [row(record) for record in records]
@@ -44,12 +45,30 @@ def results(folder: Path | str) -> list[dict[str, Any]]:
     return [{key: found.get(key) for key in keys} for found in rows]
 
 
+def load(folder: Path) -> tuple[list[Record], list[store.Unreadable]]:
+    """Every run of a folder, by file name, and the `*.json` files that are none."""
+    found, unreadable = store.load(folder)
+    records = []
+    for one in found:
+        try:
+            records.append(Record.from_json(one))
+        except ValueError as error:
+            unreadable.append(store.Unreadable(f"{one['name']}.json", str(error)))
+    return records, sorted(unreadable)
+
+
 def row(record: Record) -> dict[str, Any]:
     """One run as one flat dictionary."""
-    found: dict[str, Any] = {"name": record["name"], "status": record["status"]}
-    found |= record["configuration"]
-    found["training_seconds"] = finite(at(record, "seconds", "training"))
-    for part in ("train", "validation"):
-        for what in ("loss", "accuracy"):
-            found[f"{part}_{what}"] = finite(at(record, "measured", what, part))
+    found: dict[str, Any] = {"name": record.name, "status": record.status}
+    found |= record.configuration
+    found["training_seconds"] = finite(record.seconds and record.seconds.training)
+    measured = record.measured
+    loss, accuracy = (measured.loss, measured.accuracy) if measured else (None, None)
+    loss, accuracy = loss or Parts(), accuracy or Parts()
+    found |= {
+        "train_loss": finite(loss.train),
+        "train_accuracy": finite(accuracy.train),
+        "validation_loss": finite(loss.validation),
+        "validation_accuracy": finite(accuracy.validation),
+    }
     return found | {metric.key: value for metric, value in measurements(record).items()}

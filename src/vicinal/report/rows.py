@@ -4,24 +4,8 @@ from dataclasses import dataclass
 
 from vicinal.report.comparison import Cell, Group
 from vicinal.report.metrics import Metric
-from vicinal.report.numbers import NONE, differences, spread
+from vicinal.report.numbers import NONE, differences, plus_minus
 from vicinal.report.sizes import middle, named_norm
-
-MAIN = (
-    "accuracy",
-    "labels_right",
-    "average_precision",
-    "rmse",
-    "r_squared",
-    "coverage",
-    "nll_before",
-    "nll_after",
-    "ece_before",
-    "ece_after",
-    "signed_gap_before",
-    "temperature",
-    "gap_loss",
-)
 
 
 @dataclass(frozen=True)
@@ -46,8 +30,8 @@ class Line:
 def main_metrics(group: Group) -> list[Metric]:
     """The metrics of the short table, without those that no run could measure."""
     norm = named_norm(group)
-    metrics = [group.metric(key) for key in MAIN]
-    metrics += [middle(group, attack, norm) for attack in ("fgsm", "pgd", "ensemble")]
+    robust = [middle(group, attack, norm) for attack in ("fgsm", "pgd", "ensemble")]
+    metrics = group.shown("main") + [metric for metric in robust if metric is not None]
     measured = {cell.metric for cell in group.cells if cell.values}
     return [metric for metric in metrics if metric in measured]
 
@@ -67,7 +51,7 @@ def _entry(cell: Cell | None, baseline: str) -> Entry:
     if cell is None or cell.mean is None:
         return Entry(NONE, "", "")
     unit = cell.metric.unit
-    value = spread(cell.mean, cell.sd, unit)
+    value = plus_minus(cell.mean, cell.sd, unit)
     left_out = f", {cell.left_out} not finite" if cell.left_out else ""
     if cell.difference is None:
         name = "baseline" if cell.method == baseline else "no shared seed"

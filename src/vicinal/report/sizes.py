@@ -33,12 +33,12 @@ def elsewhere(group: Group) -> dict[str, dict[str, list[Metric]]]:
     if at is None:
         return found
     for method in group.others:
-        told = _shown(group, method, at)
+        at_middle = _shown(group, method, at)
         for metric in group.metrics:
             if metric.threat is None or metric.threat.attack != "pgd" or not metric.threat.eps:
                 continue
             word = _shown(group, method, metric)
-            if word not in ("", told):
+            if word not in ("", at_middle):
                 found[word].setdefault(method, []).append(metric)
     return found
 

@@ -6,12 +6,12 @@ trained, and a study that goes on tells the rest. Nothing leaves this machine.
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vicinal.report.results import row
-from vicinal.study.store import Record
+from vicinal.study.record import Record, Records, records
 
 PROJECT = "vicinal"
 
@@ -30,9 +30,9 @@ def _wandb(title: str, folder: Path, record: Record) -> Any:
         PROJECT,
         dir=folder,
         mode="offline",
-        id=record["name"],
+        id=record.name,
         name=title,
-        group=record["configuration"]["method"],
+        group=record.method,
         settings=wandb.Settings(silent=True),
     )
 
@@ -70,13 +70,13 @@ def installed(tracker: str) -> None:
         ) from error
 
 
-def tell(records: Iterable[Record], tracker: str, out: Path) -> int:
+def tell(runs: Records, tracker: str, out: Path) -> int:
     """Tell a tracker of the runs that it was not told of yet.
 
     Every epoch's row is logged at its epoch, and what was measured in the end at the last one.
 
     Args:
-        records: runs.
+        runs: records.
         tracker: mlflow, tensorboard or wandb (offline: `wandb sync` sends it).
         out: where the tracker gets a folder of its own, with its name.
 
@@ -84,21 +84,23 @@ def tell(records: Iterable[Record], tracker: str, out: Path) -> int:
         How many runs it was told of.
 
     Raises:
-        ValueError: for an unknown tracker, or one whose extra is not installed.
+        ValueError: for an unknown tracker, one whose extra is not installed, or an object that is
+            no record.
     """
     installed(tracker)
+    typed = records(runs)
     folder = (out / tracker).resolve()
-    told = folder / "told"
-    told.mkdir(parents=True, exist_ok=True)
+    marks = folder / "told"
+    marks.mkdir(parents=True, exist_ok=True)
     count = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what trackers do among themselves
         from accelerate import PartialState
 
         PartialState(cpu=True)  # trackers ask which process they are in
-        for record in records:
-            mark = told / record["name"]
-            if record["status"] == "done" and not mark.exists():
+        for record in typed:
+            mark = marks / record.name
+            if record.done and not mark.exists():
                 _log(TRACKERS[tracker](_title(record), folder, record), record)
                 mark.touch()
                 count += 1
@@ -106,21 +108,19 @@ def tell(records: Iterable[Record], tracker: str, out: Path) -> int:
 
 
 def _title(record: Record) -> str:
-    configuration = record["configuration"]
-    return f"{configuration['method']} seed {configuration['seed']} {record['name'][:6]}"
+    return f"{record.method} seed {record.seed} {record.name[:6]}"
 
 
 def _log(tracker: Any, record: Record) -> None:
-    configuration = {key: _plain(value) for key, value in record["configuration"].items()}
+    configuration = {key: _plain(value) for key, value in record.configuration.items()}
     tracker.start()
     try:
         tracker.store_init_configuration(configuration)
-        for epoch in record["history"]:
-            values = {k: v for k, v in epoch.items() if k != "epoch" and v is not None}
-            tracker.log(values, step=epoch["epoch"])
+        for epoch in record.history:
+            tracker.log(epoch.numbers(), step=epoch.epoch)
         known = {"name", "status", *configuration}
         measured = {k: v for k, v in row(record).items() if k not in known and v is not None}
-        last = record["history"][-1]["epoch"]
+        last = record.history[-1].epoch
         tracker.log({f"measured/{key}": value for key, value in measured.items()}, step=last)
     finally:
         tracker.finish()

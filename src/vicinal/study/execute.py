@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from vicinal.data import read
+from vicinal.machine.files import check_folder
 from vicinal.machine.processes import join
 from vicinal.machine.processes import launch as in_processes
 from vicinal.machine.progress import working
@@ -16,7 +17,7 @@ from vicinal.study.plan import Plan, plan
 from vicinal.study.run import dismiss, follow
 
 
-def run_study(study: Study, objects: Objects) -> list[store.Record]:
+def run_study(study: Study, objects: Objects) -> list[store.Stored]:
     """Do a study: the records of all its runs, those that are not stored yet by doing them.
 
     Progress and what the user should know are shown on the error stream.
@@ -37,6 +38,7 @@ def run_study(study: Study, objects: Objects) -> list[store.Record]:
     if join().rank > 0:
         follow()
         return []
+    check_folder(study.output.out)
     read.cache_clear()  # a file may have changed since this process read it
     try:
         planned = plan(study, objects, study.output.out / "runs")
@@ -54,7 +56,7 @@ def run_study(study: Study, objects: Objects) -> list[store.Record]:
     return records
 
 
-def alike(records: Sequence[store.Record]) -> list[str]:
+def alike(records: Sequence[store.Stored]) -> list[str]:
     """A sentence for every two methods that have the same numbers in every run."""
     found: dict[str, list[str]] = {}
     for record in records:
@@ -74,7 +76,7 @@ def alike(records: Sequence[store.Record]) -> list[str]:
 
 def execute(
     plan: Plan, *, advance: Callable[[int], None], say: Callable[[str], None]
-) -> list[store.Record]:
+) -> list[store.Stored]:
     """Do the runs of a plan that are not stored yet; return the records of all.
 
     Several processes, on one machine or many, may execute one plan in one folder at a time: they

@@ -43,6 +43,7 @@ def run_explanation(asked: Explaining) -> Explained | None:
         ValueError: if model or data cannot be had, or do not fit each other.
         ProcessFailed: if one of several processes failed.
     """
+    files.check_folder(asked.out)
     device = device_of(asked.computing)
     one = opened(asked.subject, device)
     part: Part = getattr(one.split, asked.part)

@@ -20,6 +20,7 @@ from vicinal.machine.processes import ALONE, Place, agreed, leave, place, spread
 from vicinal.study import store
 from vicinal.study.configuration import Objects, Run, model_of, split_of
 from vicinal.study.measures import MEASURES, evaluation, explain, measure, validated
+from vicinal.study.record import FORMAT
 from vicinal.study.training.loop import Member, train
 from vicinal.study.training.resume import Trained
 
@@ -46,7 +47,7 @@ def records(
     device: str = "cpu",
     advance: Advance,
     say: Say,
-) -> list[store.Record]:
+) -> list[store.Stored]:
     """The records of runs that are trained together, those that are not stored yet by running them.
 
     If one is missing, all are trained again and only that one is measured: so its numbers do not
@@ -107,7 +108,7 @@ def _told(say: Say, who: str) -> Iterator[None]:
         say(f"{who}: {message}")
 
 
-def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Record]:
+def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Stored]:
     """Train a group, and measure those of it that are wanted; all processes do this together."""
     first, wanted = job.group[0], len(job.wanted)
     device = checked(job.device)
@@ -145,7 +146,7 @@ def _fresh(job: _Job, advance: Advance, say: Say) -> Iterator[store.Record]:
             yield record
 
 
-def _dealt(ended: Sequence["_Ended"]) -> Iterator[tuple[store.Record, list[str]]]:
+def _dealt(ended: Sequence["_Ended"]) -> Iterator[tuple[store.Stored, list[str]]]:
     """The records of runs: each process measures one at a time, and those left over all share."""
     where = place()
     rest = len(ended) - len(ended) % where.processes
@@ -173,11 +174,11 @@ class _Ended:
     seconds: float
 
 
-def _record(ended: _Ended, where: Place) -> tuple[store.Record, list[str]]:
+def _record(ended: _Ended, where: Place) -> tuple[store.Stored, list[str]]:
     """The record of a run, by measuring it, and what the user should know."""
     run, split, trained = ended.run, ended.split, ended.trained
-    record: store.Record = {
-        "format": store.FORMAT,
+    record: store.Stored = {
+        "format": FORMAT,
         "name": run.name,
         "configuration": run.configuration(),
         "environment": _environment(split.train.x.device)

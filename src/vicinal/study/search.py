@@ -84,7 +84,7 @@ Build = Callable[[str, float | None], tuple[str, Strategy | During | None]]
 Strategies = Mapping[str, Strategy | During | None]
 PlanOf = Callable[[Strategies, Literal["test", "validation"]], Plan]
 """Plans the runs of methods, to be measured on a part of the data."""
-Execute = Callable[[Plan], list[store.Record]]
+Execute = Callable[[Plan], list[store.Stored]]
 """Does the runs of a plan."""
 
 
@@ -188,7 +188,7 @@ def _goodness(sign: float) -> Callable[[Trial], tuple[float, str]]:
 def _trial(
     method: str,
     strategy: Strategy | During | None,
-    records: Sequence[store.Record],
+    records: Sequence[store.Stored],
     metric: Metric,
 ) -> Trial:
     scores = tuple(_scores(records, metric, "validation"))
@@ -196,12 +196,12 @@ def _trial(
     return Trial(method, strategy, mean, scores, _seconds(records))
 
 
-def _scores(records: Sequence[store.Record], metric: Metric, part: str) -> list[float]:
+def _scores(records: Sequence[store.Stored], metric: Metric, part: str) -> list[float]:
     done = [record["measured"] for record in records if record["status"] == "done"]
     return [measured[metric][part] for measured in done if measured[metric][part] is not None]
 
 
-def _seconds(records: Sequence[store.Record]) -> float:
+def _seconds(records: Sequence[store.Stored]) -> float:
     return float(sum(record.get("seconds", {}).get("training", 0.0) for record in records))
 
 

@@ -10,10 +10,8 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from vicinal.machine.files import kind_of, set_aside, settle, sweep, whole, write
+from vicinal.study.record import READABLE
 
-FORMAT = 2
-"""Of records that are written. 2 says on which part of the data a run was measured."""
-READABLE = (1, FORMAT)  # 1 was always measured on the test part
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "history": list,
     "environment": dict,
@@ -24,7 +22,8 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
 """The types of fields; older records, and those of other programs, may lack some."""
 UNTOLD = ("seconds", "environment", "digest")
 """Of a record, what its digest does not tell."""
-Record = dict[str, Any]
+Stored = dict[str, Any]
+"""A record as the JSON object that stands in its file; `vicinal.study.record` has its types."""
 
 
 def name_of(configuration: Mapping[str, object]) -> str:
@@ -42,7 +41,7 @@ def digest_of(record: Mapping[str, object]) -> str:
     return sha256(json.dumps(told, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def save(folder: Path, record: Record) -> None:
+def save(folder: Path, record: Stored) -> None:
     """Store one run under its name, once: a run that is stored is never written over.
 
     So a process that was frozen while another took its run over changes nothing.
@@ -63,7 +62,7 @@ def save(folder: Path, record: Record) -> None:
     sweep(path)
 
 
-def read(path: Path) -> Record:
+def read(path: Path) -> Stored:
     """Read one run.
 
     Raises:
@@ -83,7 +82,7 @@ def read(path: Path) -> Record:
         raise ValueError("not a run: nested too deeply") from error
 
 
-def _checked(record: Any, name: str) -> Record:
+def _checked(record: Any, name: str) -> Stored:
     """A record that is whole, without its digest.
 
     Raises:
@@ -111,7 +110,7 @@ def _checked(record: Any, name: str) -> Record:
     return record
 
 
-def _check_fields(record: Record) -> None:
+def _check_fields(record: Stored) -> None:
     """Refuse fields of other types than a run has.
 
     Raises:
@@ -135,7 +134,7 @@ def _number(value: object) -> bool:
     return value is None or (number and -1e308 < value < 1e308)  # type: ignore[operator]
 
 
-def stored(path: Path, say: Callable[[str], None]) -> Record | None:
+def stored(path: Path, say: Callable[[str], None]) -> Stored | None:
     """The record of a run, if there is one; a damaged one is set aside."""
     try:
         return read(path)
@@ -170,7 +169,7 @@ class Unreadable(NamedTuple):
         return f"{self.name}: {self.reason}"
 
 
-def load(folder: Path) -> tuple[list[Record], list[Unreadable]]:
+def load(folder: Path) -> tuple[list[Stored], list[Unreadable]]:
     """Every run of a folder, by file name, and the `*.json` files that are none."""
     records, unreadable = [], []
     for path in sorted(folder.glob("*.json")):

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Literal
 
 from vicinal.data import read
+from vicinal.machine.files import check_folder
 from vicinal.machine.processes import join
 from vicinal.machine.processes import launch as in_processes
 from vicinal.machine.progress import working
@@ -38,6 +39,7 @@ def run_search(asked: Search, objects: Objects) -> Found | None:
     if join().rank > 0:
         follow()
         return None
+    check_folder(asked.out)
     read.cache_clear()  # a file may have changed since this process read it
     study = Study(
         source=asked.source,

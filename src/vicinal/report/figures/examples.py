@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vicinal.report.comparison import Group, Record
+from vicinal.report.comparison import Group
 from vicinal.report.figures.chosen import finished
 from vicinal.report.figures.panels import Style
-from vicinal.report.metrics import at
 from vicinal.report.numbers import fixed
+from vicinal.study.measured import Hard
+from vicinal.study.record import Record
 
 PNG = "data:image/png;base64,"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One example: its picture, or None, what is told of it, and by how many methods it is shown.
+    """One example: its picture, or None, what is said of it, and by how many methods it is shown.
 
     Attributes:
         index: of the example in the test data.
@@ -41,40 +42,35 @@ class Hardest:
 
 def hardest(group: Group, records: Sequence[Record], look: Sequence[Style]) -> Hardest | None:
     """What the page shows; None where the runs of no seed carry examples."""
-    runs = finished(group, records)
-    by_seed = {
-        seed: {
-            method: at(run, "measured", "hardest")
-            for method, found in runs.items()
-            for run in found
-            if run["configuration"]["seed"] == seed and at(run, "measured", "hardest")
-        }
-        for seed in group.seeds
-    }
+    by_seed: dict[int, dict[str, tuple[Hard, ...]]] = {seed: {} for seed in group.seeds}
+    for method, found in finished(group, records).items():
+        for run in found:
+            if run.measured and run.measured.hardest:
+                by_seed[run.seed][method] = run.measured.hardest
     seed = max(group.seeds, key=lambda s: (len(by_seed[s]), -s))
-    told = by_seed[seed]
-    if not told:
+    of_method = by_seed[seed]
+    if not of_method:
         return None
-    places = [e["index"] for examples in told.values() for e in examples]
+    indices = [e.index for examples in of_method.values() for e in examples]
     return Hardest(
         seed,
         tuple(
-            (style, tuple(_shown(e, places.count(e["index"])) for e in told[style.method]))
+            (style, tuple(_shown(e, indices.count(e.index)) for e in of_method[style.method]))
             for style in look
-            if style.method in told
+            if style.method in of_method
         ),
     )
 
 
-def _shown(example: Record, shared: int) -> Shown:
-    picture = example.get("picture")
-    wrong = example["predicted"] != example["label"]
-    sure = f"{fixed(100 * example['confidence'], 0)} % sure"
-    said = f"taken for {example['predicted']}" if wrong else "recognised"
+def _shown(example: Hard, shared: int) -> Shown:
+    picture = example.picture
+    wrong = example.predicted != example.label
+    sure = f"{fixed(100 * example.confidence, 0)} % sure"
+    said = f"taken for {example.predicted}" if wrong else "recognised"
     return Shown(
-        index=int(example["index"]),
-        picture=picture if isinstance(picture, str) and picture.startswith(PNG) else None,
-        text=f"{example['label']}, {said}, {sure}",
+        index=example.index,
+        picture=picture if picture is not None and picture.startswith(PNG) else None,
+        text=f"{example.label}, {said}, {sure}",
         wrong=wrong,
         shared=shared,
     )

@@ -23,14 +23,14 @@ from vicinal.report.metrics import Metric
 from vicinal.report.numbers import NONE, differences
 from vicinal.report.sizes import middle, named_norm
 
+SCALED = ("_before", "_after")  # how keys of pairs of metrics end
+
 
 def paired_differences(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     """Every method minus the baseline, one panel per metric."""
     norm = named_norm(group)
-    scaled = ("nll", "ece", "brier")
-    keys = [f"{name}_{when}" for name in scaled for when in ("before", "after")]
-    first = ("accuracy", "labels_right", "average_precision", "rmse", "r_squared", "coverage")
-    plain = [group.metric(key) for key in (*first, "gap_loss", *keys)]
+    # two panels stand beside each other: pairs, as trained and scaled, share a line
+    plain = sorted(group.shown("differences"), key=lambda m: m.key.endswith(SCALED))
     robust = (middle(group, attack, norm) for attack in ("fgsm", "pgd", "ensemble"))
     metrics = [m for m in (*plain, *robust) if m]
     rows = {metric: _difference_rows(group, metric) for metric in metrics}

@@ -1,11 +1,10 @@
 """What is lost on new data: the gap as measured, and the bound where there is one."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import altair as alt
 
-from vicinal.report.comparison import Group, Record, identity
+from vicinal.report.comparison import Group
 from vicinal.report.figures.panels import (
     INK,
     Figure,
@@ -21,10 +20,11 @@ from vicinal.report.figures.panels import (
     shaped,
     tooltips,
 )
-from vicinal.report.metrics import Metric, at
+from vicinal.report.metrics import Metric
 from vicinal.report.numbers import NONE, finite, level, number
+from vicinal.study.measured import Bound
+from vicinal.study.record import Record
 
-GAPS = ("gap_loss", "gap_accuracy")
 TINY = 1e-12  # rounding of a loss that is 0
 FACTORS = (
     ("L", "L"), ("L_A", "L_A"), ("B", "B"), ("M", "M = sup |θ'x|"), ("rho", "ρ"), ("gamma", "γ"),
@@ -34,8 +34,7 @@ FACTORS = (
 
 def gaps(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     """The gap between training and test data, in loss and in accuracy."""
-    metrics = [m for key in GAPS if (m := group.metric(key)) is not None]
-    rows = {m: _gap_rows(group, m) for m in metrics}
+    rows = {m: _gap_rows(group, m) for m in group.shown("gaps")}
     panels = tuple(_gap(group, m, found, look) for m, found in rows.items() if found)
     if not panels:
         return None
@@ -63,14 +62,14 @@ def gaps(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
 def bounds(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     """The bound of every run that has one, with every factor."""
     found = [
-        (record, at(record, "measured", "bound"))
+        (record, record.measured.bound)
         for records in runs.values()
         for record in records
-        if at(record, "measured", "bound") is not None
+        if record.measured and record.measured.bound
     ]
     if not found:
         return None
-    caveats = dict.fromkeys(str(bound.get("caveat")) for _, bound in found if bound.get("caveat"))
+    caveats = dict.fromkeys(bound.caveat for _, bound in found if bound.caveat)
     indicative = f" Indicative only: {'; '.join(caveats)}." if caveats else ""
     return Figure(
         "bound",
@@ -124,17 +123,17 @@ def _gap(group: Group, metric: Metric, rows: Sequence[Row], look: Sequence[Style
 
 
 def _bound_panels(
-    found: Sequence[tuple[Record, Mapping[str, Any]]], look: Sequence[Style]
+    found: Sequence[tuple[Record, Bound]], look: Sequence[Style]
 ) -> tuple[Panel, ...]:
     """Test loss and bound of every run on one axis, where a logarithm can show both."""
     rows = []
     for record, bound in found:
-        ends = [finite(bound.get(key)) for key in ("value", "constant_loss")]
-        test = finite(at(record, "measured", "loss", "test"))
-        method, seed = identity(record)
-        if test is not None and all(v is not None and v > TINY for v in (*ends, test)):
-            row = {"method": method, "seed": seed, "value": ends[0], "constant": ends[1]}
-            rows.append(row | {"test": test})
+        loss = record.measured.loss if record.measured else None
+        ends = (bound.value, bound.constant_loss, None if loss is None else loss.test)
+        value, constant_loss, test_loss = map(finite, ends)
+        if all(v is not None and v > TINY for v in (value, constant_loss, test_loss)):
+            row = {"method": record.method, "seed": record.seed, "value": value}
+            rows.append(row | {"constant": constant_loss, "test": test_loss})
     if not rows:
         return ()
     x = alt.X("value:Q", title="nats", scale=alt.Scale(type="log"), axis=alt.Axis(tickCount=5))
@@ -142,25 +141,23 @@ def _bound_panels(
               axis=alt.Axis(labelLimit=150, ticks=False, domain=False, grid=False))  # fmt: skip
     tips = tooltips(seed="seed", value="bound", test="test loss", constant="constant prediction")
     base = alt.Chart().encode(y=y, color=coloured(look), tooltip=tips)
-    bound = base.mark_point(filled=True, size=60, opacity=1).encode(x=x, shape=shaped(look))
+    mark = base.mark_point(filled=True, size=60, opacity=1).encode(x=x, shape=shaped(look))
     test = base.mark_tick(thickness=2, size=14).encode(x=alt.X("test:Q"))
     rule = alt.Chart().mark_rule(aria=False, color=INK, opacity=0.5, strokeDash=[3, 3])
     constant = rule.encode(x=alt.X("constant:Q"))
     height = 26 * len({row["method"] for row in rows}) + 8
     description = "Bounds as marks, test losses as ticks, a constant prediction as dashed lines."
-    drawn = chart(constant, test, bound, height=height)
+    drawn = chart(constant, test, mark, height=height)
     return (Panel("Bound (marks), test loss (ticks)", description, rows, drawn),)
 
 
-def _written(record: Record, bound: Mapping[str, Any]) -> tuple[str, ...]:
-    method, seed = identity(record)
-    terms = ("value", "train_loss", "complexity", "deviation", "constant_loss")
-    values = [finite(bound.get(key)) for key in terms]
-    factors = bound.get("factors") or {}
+def _written(record: Record, bound: Bound) -> tuple[str, ...]:
+    terms = (bound.value, bound.train_loss, bound.complexity, bound.deviation, bound.constant_loss)
+    values = [finite(term) for term in terms]
     return (
-        method,
-        str(seed),
-        "vacuous" if bound.get("vacuous") else "below a constant prediction",
+        record.method,
+        str(record.seed),
+        "vacuous" if bound.vacuous else "below a constant prediction",
         *(NONE if v is None else number(0.0 if abs(v) < TINY else v) for v in values),
-        *(number(finite(factors.get(key))) for key, _ in FACTORS),
+        *(number(finite(bound.factors.get(key))) for key, _ in FACTORS),
     )

@@ -1,25 +1,23 @@
 """Label by label: what is measured of each of several labels, over the runs of a method."""
 
-from collections.abc import Sequence
-from typing import Any
+import statistics
+from collections.abc import Iterable, Sequence
 
 from vicinal.maths.statistics import paired
 from vicinal.report.comparison import Group
 from vicinal.report.figures.panels import Figure, Runs, Style, Table
-from vicinal.report.metrics import at
-from vicinal.report.numbers import NONE, finite, level, spread
+from vicinal.report.numbers import NONE, deviation, finite, level, plus_minus
+from vicinal.study.measured import Label
+from vicinal.study.record import Record
 
 HEADERS = ("Label", "Method", "On %", "Average precision %", "Minus baseline", "Right %", "ECE %")
 
 
 def by_label(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     """A line for each label and method; only for runs with several labels."""
-    found = {
-        m: [labels for r in rs if (labels := at(r, "measured", "labels"))] for m, rs in runs.items()
-    }
-    if not any(found.values()):
+    names = list(dict.fromkeys(one.label for rs in runs.values() for r in rs for one in _of(r)))
+    if not names:
         return None
-    names = list(dict.fromkeys(str(one["label"]) for rs in found.values() for r in rs for one in r))
     lines = tuple(_line(name, method, runs, group.baseline) for name in names for method in runs)
     return Figure(
         "labels",
@@ -40,35 +38,31 @@ def by_label(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     )
 
 
+def _of(record: Record) -> Sequence[Label]:
+    return (record.measured and record.measured.labels) or ()
+
+
 def _line(name: str, method: str, runs: Runs, baseline: str) -> tuple[str, ...]:
     own, other = (_by_seed(name, runs.get(m, ())) for m in (method, baseline))
-    shown = {
-        key: [v for one in own.values() if (v := finite(one[key])) is not None]
-        for key in ("on", "average_precision", "accuracy", "ece")
-    }
+    on = _finite(one.on for one in own.values())
     return (
         name,
         method,
-        _mean(shown["on"]),
-        _spread(shown["average_precision"]),
+        level(statistics.fmean(on), "percent") if on else NONE,
+        _level(one.average_precision for one in own.values()),
         "baseline" if method == baseline else _difference(own, other),
-        _spread(shown["accuracy"]),
-        _spread(shown["ece"]),
+        _level(one.accuracy for one in own.values()),
+        _level(one.ece for one in own.values()),
     )
 
 
-def _by_seed(name: str, records: Sequence[Any]) -> dict[int, Any]:
-    return {
-        int(record["configuration"]["seed"]): one
-        for record in records
-        for one in at(record, "measured", "labels") or ()
-        if one["label"] == name
-    }
+def _by_seed(name: str, records: Sequence[Record]) -> dict[int, Label]:
+    return {record.seed: one for record in records for one in _of(record) if one.label == name}
 
 
-def _difference(own: dict[int, Any], other: dict[int, Any]) -> str:
-    key = "average_precision"
-    pairs = [(finite(own[s][key]), finite(other[s][key])) for s in own if s in other]
+def _difference(own: dict[int, Label], other: dict[int, Label]) -> str:
+    """Of average precision, over the seeds of which both have it."""
+    pairs = [(own[s].average_precision, other[s].average_precision) for s in own if s in other]
     values = [100 * (a - b) for a, b in pairs if a is not None and b is not None]
     if not values:
         return NONE
@@ -77,15 +71,11 @@ def _difference(own: dict[int, Any], other: dict[int, Any]) -> str:
     return f"{found.mean:+.1f}{ends}".replace("-", "−")
 
 
-def _mean(values: Sequence[float]) -> str:
-    return level(sum(values) / len(values), "percent") if values else NONE
+def _level(values: Iterable[float | None]) -> str:
+    """Mean and deviation over seeds."""
+    found = _finite(values)
+    return plus_minus(statistics.fmean(found), deviation(found), "percent") if found else NONE
 
 
-def _spread(values: Sequence[float]) -> str:
-    if not values:
-        return NONE
-    mean = sum(values) / len(values)
-    squares = sum((v - mean) ** 2 for v in values)
-    return spread(
-        mean, (squares / (len(values) - 1)) ** 0.5 if len(values) > 1 else None, "percent"
-    )
+def _finite(values: Iterable[float | None]) -> list[float]:
+    return [number for value in values if (number := finite(value)) is not None]

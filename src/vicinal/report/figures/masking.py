@@ -1,12 +1,12 @@
 """Signs of masked gradients: how many runs of each method pass each check."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from vicinal.report.comparison import Group
 from vicinal.report.figures.panels import Figure, Runs, Style, Table
-from vicinal.report.metrics import NORMS, at
+from vicinal.report.metrics import NORMS
 from vicinal.report.numbers import NONE
+from vicinal.study.measured import Masking, Sign
 
 CHECKS = {
     "constant": "Predictions are not the same everywhere",
@@ -21,26 +21,27 @@ CHECKS = {
     "scale_of_logits": "The scale of the logits does not matter",
     "random": "The model draws nothing at random",
 }
-"""The checks of a run, as what must be true, in the order in which they are told."""
+"""The checks of a run, as what must be true, in the order in which they are shown."""
 
 
 def masking(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     """One line per check, one column per method; the numbers of a failed check below."""
-    found = {m: [s for r in rs if (s := at(r, "measured", "masking"))] for m, rs in runs.items()}
-    checked = {method: signs for method, signs in found.items() if signs}
+    found = {
+        method: [r.measured.masking for r in records if r.measured and r.measured.masking]
+        for method, records in runs.items()
+    }
+    checked = {method: checks for method, checks in found.items() if checks}
     if not checked:
         return None
-    names = [
-        name for name in CHECKS if any(name in s["signs"] for ss in checked.values() for s in ss)
-    ]
-    rows = tuple((CHECKS[name], *(_passed(s, name) for s in checked.values())) for name in names)
+    names = [name for name in CHECKS if any(name in c.signs for cs in checked.values() for c in cs)]
+    rows = tuple((CHECKS[name], *(_passed(c, name) for c in checked.values())) for name in names)
     first = next(iter(checked.values()))[0]
-    threat = f"{NORMS.get(first['norm'], first['norm'])}, ε = {first['eps']:g}"
+    threat = f"{NORMS.get(first.norm, first.norm)}, ε = {first.eps:g}"
     failures = [
-        f"{method}: {sign['words']}."
-        for method, signs in checked.items()
+        f"{method}: {sign.words}."
+        for method, checks in checked.items()
         for name in names
-        if (sign := _first_failed(signs, name)) is not None
+        if (sign := _first_failed(checks, name)) is not None
     ]
     return Figure(
         "masking",
@@ -61,13 +62,12 @@ def masking(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     )
 
 
-def _passed(signs: Sequence[Mapping[str, Any]], name: str) -> str:
-    told = [bool(s["signs"][name]["passed"]) for s in signs if name in s["signs"]]
-    return f"{sum(told)} of {len(told)} pass" if told else NONE
+def _passed(checks: Sequence[Masking], name: str) -> str:
+    passed = [check.signs[name].passed for check in checks if name in check.signs]
+    return f"{sum(passed)} of {len(passed)} pass" if passed else NONE
 
 
-def _first_failed(signs: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+def _first_failed(checks: Sequence[Masking], name: str) -> Sign | None:
     """The sign of the first run that fails the check."""
-    return next(
-        (s["signs"][name] for s in signs if not s["signs"].get(name, {"passed": 1})["passed"]), None
-    )
+    signs = (check.signs[name] for check in checks if name in check.signs)
+    return next((sign for sign in signs if not sign.passed), None)

@@ -13,8 +13,8 @@ from typing import Any
 import altair as alt
 
 from vicinal.maths.statistics import paired
-from vicinal.report.comparison import Record
 from vicinal.report.numbers import NONE, fixed, number
+from vicinal.study.record import Record
 
 INK = "currentColor"  # the baseline, axes and text
 # Okabe and Ito (2008), without black (the ink) and the yellow that white paper swallows

@@ -1,11 +1,10 @@
 """Accuracy under attack, against the size of the perturbation."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import altair as alt
 
-from vicinal.report.comparison import Group, Record
+from vicinal.report.comparison import Group
 from vicinal.report.figures.panels import (
     Figure,
     Panel,
@@ -20,8 +19,10 @@ from vicinal.report.figures.panels import (
     rounded,
     tooltips,
 )
-from vicinal.report.metrics import NORMS, at, attack_name
+from vicinal.report.metrics import NORMS, attack_name
 from vicinal.report.numbers import finite, level
+from vicinal.study.measured import Curve, Point
+from vicinal.study.record import Record
 
 
 def robustness(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
@@ -77,12 +78,12 @@ def _caution(kinds: Collection[Kind]) -> str:
     )
 
 
-def _curves(record: Record) -> Sequence[Mapping[str, Any]]:
-    return at(record, "measured", "robustness") or ()
+def _curves(record: Record) -> Sequence[Curve]:
+    return (record.measured and record.measured.robustness) or ()
 
 
-def _kind(curve: Mapping[str, Any]) -> Kind:
-    return str(curve["attack"]), str(curve["norm"]), int(curve.get("steps") or 1)
+def _kind(curve: Curve) -> Kind:
+    return curve.attack, curve.norm, curve.steps
 
 
 def _norm_first(kind: Kind) -> tuple[bool, str, int, str]:
@@ -93,16 +94,19 @@ def _norm_first(kind: Kind) -> tuple[bool, str, int, str]:
 def _robust_rows(runs: Runs, kind: Kind) -> list[Row]:
     rows = []
     for method, records in runs.items():
-        points: dict[float, list[Mapping[str, Any]]] = {}
+        points: dict[float, list[Point]] = {}
         for curve in (c for r in records for c in _curves(r) if _kind(c) == kind):
-            for point in curve["points"]:
-                if finite(point["accuracy"]) is not None:
-                    points.setdefault(float(point["eps"]), []).append(point)
+            for point in curve.points:
+                if finite(point.accuracy) is not None:
+                    points.setdefault(float(point.eps), []).append(point)
         for eps, found in sorted(points.items()):
             row = {"method": method, "eps": eps, "mark": True}
-            row |= mean([p["accuracy"] for p in found])
+            row |= mean([p.accuracy for p in found])
             if len(found) == 1:
-                row |= {end: rounded(finite(found[0].get(end))) for end in ("low", "high")}
+                row |= {
+                    "low": rounded(finite(found[0].low)),
+                    "high": rounded(finite(found[0].high)),
+                }
             rows.append(row)
     return rows
 

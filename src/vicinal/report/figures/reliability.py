@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from vicinal.maths.statistics import proportion
-from vicinal.report.comparison import Group, Record
+from vicinal.report.comparison import Group
 from vicinal.report.figures.panels import (
     INK,
     Figure,
@@ -21,8 +21,9 @@ from vicinal.report.figures.panels import (
     shaped,
     tooltips,
 )
-from vicinal.report.metrics import at
 from vicinal.report.numbers import finite, level
+from vicinal.study.measured import Calibration
+from vicinal.study.record import Record
 
 
 def reliability(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
@@ -30,8 +31,8 @@ def reliability(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | Non
     rows = {
         (method, when): found
         for method, records in runs.items()
-        for when in ("before", "after")
-        if (found := _bin_rows(method, records, when))
+        for when, read in WHEN.items()
+        if (found := _bin_rows(method, [c for r in records if (c := read(r)) is not None]))
     }
     if not rows:
         return None
@@ -67,16 +68,29 @@ def reliability(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | Non
     )
 
 
-def _bin_rows(method: str, records: Sequence[Record], when: str) -> list[Row]:
+def _before(record: Record) -> Calibration | None:
+    scaled = record.measured and record.measured.calibration
+    return scaled.before if scaled else None
+
+
+def _after(record: Record) -> Calibration | None:
+    scaled = record.measured and record.measured.calibration
+    return scaled.after if scaled else None
+
+
+WHEN = {"before": _before, "after": _after}
+"""Scaling by one temperature, and what was measured then."""
+
+
+def _bin_rows(method: str, measured: Sequence[Calibration]) -> list[Row]:
     """Bins with examples, pooled over runs."""
     pooled: dict[tuple[float, float], list[float]] = {}
-    for record in records:
-        for b in at(record, "measured", "calibration", when, "bins") or ():
-            confidence, accuracy = finite(b.get("confidence")), finite(b.get("accuracy"))
-            if b["count"] and confidence is not None and accuracy is not None:
-                sums = pooled.setdefault((float(b["low"]), float(b["high"])), [0.0, 0.0, 0.0])
-                for i, part in enumerate((1.0, confidence, accuracy)):
-                    sums[i] += b["count"] * part
+    for b in (b for found in measured for b in found.bins):
+        confidence, accuracy = finite(b.confidence), finite(b.accuracy)
+        if b.count and confidence is not None and accuracy is not None:
+            sums = pooled.setdefault((float(b.low), float(b.high)), [0.0, 0.0, 0.0])
+            for i, part in enumerate((1.0, confidence, accuracy)):
+                sums[i] += b.count * part
     total = sum(count for count, _, _ in pooled.values())
     return [
         bin_row(method, ends, (round(count), confidence, round(right)), total)

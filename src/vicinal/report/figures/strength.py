@@ -30,18 +30,6 @@ from vicinal.report.words.findings import interval
 ALPHA = re.compile(r"\balpha=([0-9.]+(?:e[+-]?\d+)?)")
 APART = 1.12  # between marks of equal α
 DASHES = {"solid": [1, 0], "dashed": [5, 3], "dotted": [1, 3], "dash-dotted": [7, 3, 1, 3]}
-SHOWN = (
-    "accuracy",
-    "rmse",
-    "r_squared",
-    "coverage",
-    "nll_before",
-    "nll_after",
-    "ece_before",
-    "ece_after",
-    "gap_loss",
-    "gap_accuracy",
-)
 
 
 @dataclass(frozen=True)
@@ -57,8 +45,7 @@ def strength(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     found = _strengths(group.methods)
     if not found:
         return None
-    metrics = [m for key in SHOWN if (m := group.metric(key)) is not None]
-    rows = {m: _rows(group, m, found) for m in metrics}
+    rows = {m: _rows(group, m, found) for m in group.shown("strength")}
     dashes = dict(zip(dict.fromkeys(s.kind for s in found.values()), cycle(DASHES), strict=False))
     panels = tuple(
         _panel(m, drawn, group.baseline, look, dashes) for m, drawn in rows.items() if drawn
@@ -71,8 +58,8 @@ def strength(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
         for metric, drawn in rows.items()
         for r in drawn
     ]  # fmt: skip
-    told = ", ".join(f"{kind} {dash}" for kind, dash in dashes.items())
-    kinds = "" if len(dashes) == 1 else f" Lines: {told}."
+    named = ", ".join(f"{kind} {dash}" for kind, dash in dashes.items())
+    kinds = "" if len(dashes) == 1 else f" Lines: {named}."
     return Figure(
         "strength",
         "Against α",

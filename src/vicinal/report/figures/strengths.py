@@ -21,25 +21,25 @@ from vicinal.report.figures.panels import (
 )
 from vicinal.report.numbers import NONE, fixed, number
 
-Record = Mapping[str, Any]
-"""An Explanation as plain data."""
+Plain = Mapping[str, Any]
+"""An Explanation as plain data, or a part of it."""
 
 LINES = ("mixup loss", "expansion at the examples", "expansion at shrunk examples")
 TERMS = ("R1", "R2", "R3", "remainder")
 ADDED = "what mixing adds"
 
 
-def error_of(risk: Record) -> float:
+def error_of(risk: Plain) -> float:
     """Of sampling and of quadrature together; None counts as none."""
     return float(risk["standard_error"] or 0) + float(risk["quadrature_error"] or 0)
 
 
-def totals(point: Record) -> tuple[float, float, float]:
+def totals(point: Plain) -> tuple[float, float, float]:
     """The mixup loss and both of its expansions, at one strength."""
     return point["risk"]["value"], point["expansion"]["total"], point["shrunk"]["total"]
 
 
-def missed(point: Record) -> tuple[float | None, float | None]:
+def missed(point: Plain) -> tuple[float | None, float | None]:
     """How far both expansions are off, as shares of what mixing adds; None where it adds nothing.
 
     Losses of values lack the terms in the targets alone, so shares of the loss would mean nothing.
@@ -51,7 +51,7 @@ def missed(point: Record) -> tuple[float | None, float | None]:
     return (first - risk) / abs(added), (shrunk - risk) / abs(added)
 
 
-def figures(record: Record) -> tuple[tuple[Figure, tuple[Style, ...]], ...]:
+def figures(record: Plain) -> tuple[tuple[Figure, tuple[Style, ...]], ...]:
     """Both figures, each with how its lines or terms are drawn."""
     return (_curve(record), styles(LINES)), (_terms(record), _looks_of_terms())
 
@@ -61,7 +61,7 @@ def _looks_of_terms() -> tuple[Style, ...]:
     return (*styles(("", *TERMS))[1:], Style(ADDED, INK, styles(LINES)[0].shape))
 
 
-def _curve(record: Record) -> Figure:
+def _curve(record: Plain) -> Figure:
     curve, look = record["curve"], styles(LINES)
     rows: list[Row] = []
     gaps: list[Row] = []
@@ -110,12 +110,12 @@ def _curve(record: Record) -> Figure:
     )
 
 
-def _at(curve: Sequence[Record]) -> alt.Axis:
+def _at(curve: Sequence[Plain]) -> alt.Axis:
     """Ticks where something was measured."""
     return alt.Axis(values=[p["alpha"] for p in curve], format="~g", labelOverlap="greedy")
 
 
-def _numbers(curve: Sequence[Record]) -> Table:
+def _numbers(curve: Sequence[Plain]) -> Table:
     head = ("α", "mixup loss", "± (95%)", "at the examples", "off by", "at shrunk ones", "off by")
     written = []
     for point in curve:
@@ -128,7 +128,7 @@ def _numbers(curve: Sequence[Record]) -> Table:
     return Table(head, tuple(written))
 
 
-def _terms(record: Record) -> Figure:
+def _terms(record: Plain) -> Figure:
     rows: list[Row] = []
     for point in record["curve"]:
         first, alpha = point["expansion"], f"{point['alpha']:g}"
@@ -174,7 +174,7 @@ def _stacked(alphas: Sequence[str]) -> alt.LayerChart:
     return chart(bars, zero, point, height=240)
 
 
-def _terms_table(curve: Sequence[Record]) -> Table:
+def _terms_table(curve: Sequence[Plain]) -> Table:
     written = []
     for point in curve:
         first = point["expansion"]

@@ -1,7 +1,6 @@
 """The mixup loss taken apart: standard loss, R1, R2, R3 and what they miss."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import altair as alt
 
@@ -21,19 +20,23 @@ from vicinal.report.figures.panels import (
     shaped,
     tooltips,
 )
-from vicinal.report.metrics import at
 from vicinal.report.numbers import finite, number
+from vicinal.study.measured import Explanation, Terms
 
-TERMS = (
-    ("loss", "standard"),
-    ("r1", "R1"),
-    ("r2", "R2"),
-    ("r3", "R3"),
-    ("remainder", "remainder"),
-    ("risk", "mixup loss"),
-)
-
-
+Number = Callable[[Terms], float | None]
+TERMS: dict[str, tuple[Number, Number]] = {
+    "standard": (lambda t: t.loss, lambda t: t.standard_errors.get("loss")),
+    "R1": (lambda t: t.r1, lambda t: t.standard_errors.get("r1")),
+    "R2": (lambda t: t.r2, lambda t: t.standard_errors.get("r2")),
+    "R3": (lambda t: t.r3, lambda t: t.standard_errors.get("r3")),
+    "remainder": (lambda t: t.remainder, lambda t: t.remainder_standard_error),
+    "mixup loss": (lambda t: t.risk.value, lambda t: t.risk.standard_error),
+}
+"""What is drawn, by its name: its value, and the standard error that a single run states for it."""
+WHEN: dict[str, Callable[[Explanation], Terms]] = {
+    "Before training": lambda e: e.initial,
+    "After training": lambda e: e.final,
+}
 VALUES = (
     "Losses of values leave out half the square of the target, which no model can change, so the "
     "standard loss and the mixup loss may be negative; the terms are not touched by it."
@@ -42,16 +45,24 @@ VALUES = (
 
 def decomposition(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | None:
     """Standard loss, R1, R2, R3 and remainder beside the mixup loss, before and after training."""
-    rows = {when: _term_rows(runs, when) for when in ("initial", "final")}
-    titles = {"initial": "Before training", "final": "After training"}
-    panels = tuple(_terms(group, titles[when], rows[when], look) for when in rows if rows[when])
+    explained = {
+        method: [r.measured.explanation for r in records if r.measured and r.measured.explanation]
+        for method, records in runs.items()
+    }
+    rows = {
+        when: [
+            row
+            for method, found in explained.items()
+            for row in _rows(method, [terms(explanation) for explanation in found])
+        ]
+        for when, terms in WHEN.items()
+    }
+    panels = tuple(_terms(group, when, found, look) for when, found in rows.items() if found)
     if not panels:
         return None
-    laws = sorted(
-        {str(at(r, "measured", "explanation", "law")) for rs in runs.values() for r in rs}
-    )
+    laws = sorted({explanation.law for found in explained.values() for explanation in found})
     written = [
-        (titles[when], r["method"], r["term"], number(r["value"]), between(r))
+        (when, r["method"], r["term"], number(r["value"]), between(r))
         for when, found in rows.items()
         for r in found
     ]
@@ -76,29 +87,14 @@ def decomposition(group: Group, runs: Runs, look: Sequence[Style]) -> Figure | N
     )
 
 
-def _term_rows(runs: Runs, when: str) -> list[Row]:
+def _rows(method: str, found: Sequence[Terms]) -> list[Row]:
     rows = []
-    for method, records in runs.items():
-        for key, name in TERMS:
-            found = [at(r, "measured", "explanation", when) for r in records]
-            values = [v for e in found if (v := _term(e, key)) is not None]
-            if values:
-                error = _sampling_error(found[0], key) if len(values) == 1 else None
-                rows.append({"method": method, "term": name, **mean(values, error)})
+    for name, (value, standard_error) in TERMS.items():
+        values = [v for terms in found if (v := finite(value(terms))) is not None]
+        if values:
+            error = finite(standard_error(found[0])) if len(values) == 1 else None
+            rows.append({"method": method, "term": name, **mean(values, error)})
     return rows
-
-
-def _term(explanation: Any, key: str) -> float | None:
-    return finite(at(explanation, "risk", "value") if key == "risk" else at(explanation, key))
-
-
-def _sampling_error(explanation: Any, key: str) -> float | None:
-    """The standard error that a single run states for a term."""
-    if key == "risk":
-        return finite(at(explanation, "risk", "standard_error"))
-    if key == "remainder":
-        return finite(at(explanation, "remainder_standard_error"))
-    return finite(at(explanation, "standard_errors", key))
 
 
 def _terms(group: Group, title: str, rows: Sequence[Row], look: Sequence[Style]) -> Panel:
@@ -110,7 +106,7 @@ def _terms(group: Group, title: str, rows: Sequence[Row], look: Sequence[Style])
         ticks=False,
         domain=False,
     )
-    x = alt.X("term:N", sort=[n for _, n in TERMS], title=None, axis=axis)
+    x = alt.X("term:N", sort=list(TERMS), title=None, axis=axis)
     offset = alt.XOffset("method:N", sort=list(group.methods))
     y = alt.Y("value:Q", title="nats", axis=alt.Axis(tickCount=5))
     base = alt.Chart().encode(x=x, xOffset=offset, color=coloured(look))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich import box
-from rich.console import Group as Shown
+from rich.console import Group as Stack
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table as Grid
@@ -17,31 +17,32 @@ from vicinal.report.figures.reliability import reliability
 from vicinal.report.metrics import NORMS
 from vicinal.report.numbers import NONE, fixed, number
 from vicinal.report.pages.document import document, shown_settings
+from vicinal.study.record import FORMAT, Record
 
-Record = Mapping[str, Any]
+Audit = Mapping[str, Any]
 """The parts of an audit by name, with the settings under "settings"."""
 MODEL = "the model"
 
 
-def sentences(record: Record) -> tuple[tuple[str, str], ...]:
+def sentences(audit: Audit) -> tuple[tuple[str, str], ...]:
     """What was found: topic and text."""
     return (
-        _predictions(record),
-        *_robust(record),
-        ("Masked gradients", record["masking"]["verdict"]),
-        *_calibrated(record),
-        *_bounded(record),
+        _predictions(audit),
+        *_robust(audit),
+        ("Masked gradients", audit["masking"]["verdict"]),
+        *_calibrated(audit),
+        *_bounded(audit),
     )
 
 
-def tables(record: Record) -> tuple[tuple[str, str, Table], ...]:
+def tables(audit: Audit) -> tuple[tuple[str, str, Table], ...]:
     """Title, what it shows, and numbers."""
     found: list[tuple[str, str, Table]] = []
-    if accounts := tuple(_accounts(record)):
+    if accounts := tuple(_accounts(audit)):
         heads = ("Norm", "Attack", "Tried", "Broken", "Passes", "Seconds")
         text = "Each attack meets what those before it left; every break is looked at again."
         found.append(("What each attack did", text, Table(heads, accounts, 2)))
-    if nearest := tuple(_nearest(record)):
+    if nearest := tuple(_nearest(audit)):
         columns = ("Norm", "25 %", "50 %", "75 %", "Mean", "Reached %", "Check by APGD")
         text = (
             "The smallest distortion found that breaks an example, in the units of the sizes: "
@@ -49,52 +50,52 @@ def tables(record: Record) -> tuple[tuple[str, str, Table], ...]:
             "thought to be robust APGD broke all the same."
         )
         found.append(("Minimal distortion", text, Table(columns, nearest, 1)))
-    signs = record["masking"]["signs"].values()
+    signs = audit["masking"]["signs"].values()
     if rows := tuple(("pass" if sign["passed"] else "FAIL", sign["words"]) for sign in signs):
         text = "Attacks may fail because slopes mislead them. Each check must pass."
         found.append(("Signs of masked gradients", text, Table(("Result", "Measured"), rows, 2)))
-    if "bound" in record:
-        found.append(("Conditions of mixup's bound", *_conditions(record["bound"])))
+    if "bound" in audit:
+        found.append(("Conditions of mixup's bound", *_conditions(audit["bound"])))
     return tuple(found)
 
 
-def terminal(record: Record) -> RenderableType:
+def terminal(audit: Audit) -> RenderableType:
     """Findings, then the tables, for `rich.console.Console.print`."""
     parts: list[RenderableType] = [
         Padding(Text.assemble((f"{topic}: ", "bold"), text), (0, 0, 0, 1))
-        for topic, text in sentences(record)
+        for topic, text in sentences(audit)
     ]
-    for title, _, table in tables(record):
+    for title, _, table in tables(audit):
         grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for k, head in enumerate(table.headers):
             grid.add_column(Text(head), justify="left" if k < table.names else "right")
         for row in table.rows:
             grid.add_row(*(Text(cell) for cell in row))
         parts += [Text(f"\n{title}", style="bold"), grid]
-    return Shown(*parts)
+    return Stack(*parts)
 
 
-def page(record: Record, *, command: str) -> str:
+def page(audit: Audit, *, command: str) -> str:
     """The audit as one HTML page.
 
     Args:
-        record: the parts, with the settings under "settings".
+        audit: the parts, with the settings under "settings".
         command: what was typed.
     """
-    run = _as_run(record)
+    run = _as_run(audit)
     group, runs, look = compare([run]).groups[0], {MODEL: [run]}, styles((MODEL,))
     drawn = [(figure, look) for figure in _figures(group, runs)]
     return document(
         "audited.html.jinja",
         specs=[panel.spec() for figure, _ in drawn for panel in figure.panels],
-        whole=dict(record),
-        title=f"Audit of {record['settings']['model']}",
-        facts=", ".join(f"{k} {v}" for k, v in record["settings"].items() if k in ("data", "part")),
-        sentences=sentences(record),
+        whole=dict(audit),
+        title=f"Audit of {audit['settings']['model']}",
+        facts=", ".join(f"{k} {v}" for k, v in audit["settings"].items() if k in ("data", "part")),
+        sentences=sentences(audit),
         drawn_figures=drawn,
-        tables=tables(record),
+        tables=tables(audit),
         command=command,
-        settings_of=shown_settings(record["settings"]),
+        settings_of=shown_settings(audit["settings"]),
     )
 
 
@@ -105,48 +106,60 @@ def _figures(group: Group, runs: Runs) -> Iterator[Figure]:
             yield figure
 
 
-def _as_run(record: Record) -> dict[str, Any]:
+def _as_run(audit: Audit) -> Record:
     """The audit in the shape of a run, so that the figures of runs show it."""
-    curves = list(record.get("gradients", {}).get("curves", ()))
-    for name, part in record.items():
+    curves = list(audit.get("gradients", {}).get("curves", ()))
+    for name, part in audit.items():
         if name.startswith("ensemble "):
             curves.append(part)
         elif name.startswith("distances "):
             curves.append({**part["curve"], "steps": 1})
     measured: dict[str, Any] = {"robustness": curves}
-    if "calibration" in record:
-        measured["calibration"] = record["calibration"]
-    configuration = {"method": MODEL, "seed": 0, "data": record["settings"]["data"]}
-    return {"configuration": configuration, "status": "done", "measured": measured}
+    if "calibration" in audit:
+        measured["calibration"] = audit["calibration"]
+    configuration = {"method": MODEL, "seed": 0, "data": audit["settings"]["data"]}
+    return Record.from_json(
+        {
+            "format": FORMAT,
+            "name": MODEL,
+            "configuration": configuration,
+            "status": "done",
+            "failure": None,
+            "history": [],
+            "measured": measured,
+        }
+    )
 
 
-def _predictions(record: Record) -> tuple[str, str]:
-    found = record["predictions"]
+def _predictions(audit: Audit) -> tuple[str, str]:
+    found = audit["predictions"]
     right = _share(found)
     if "rmse" not in found:
         return "Accuracy", f"{right} on {found['examples']} examples."
     text = f"{right} of {found['examples']} predictions deviate by no more than the tolerance"
-    return "Predictions", f"{text} of {number(record['settings']['tolerance'])}."
+    return "Predictions", f"{text} of {number(audit['settings']['tolerance'])}."
 
 
-def _robust(record: Record) -> Iterator[tuple[str, str]]:
+def _robust(audit: Audit) -> Iterator[tuple[str, str]]:
     """The worst case in each norm, and how much weaker attacks flatter."""
-    for norm, eps in record["settings"]["sizes"].items():
+    for norm, eps in audit["settings"]["sizes"].items():
         where = f"{NORMS[norm]}, ε = {eps:g}".replace(" ", "\N{NO-BREAK SPACE}")
-        found = record.get(f"ensemble {norm}")
+        found = audit.get(f"ensemble {norm}")
         weak = {
             c["attack"]: c["points"][-1]["accuracy"]
-            for c in record.get("gradients", {}).get("curves", ())
+            for c in audit.get("gradients", {}).get("curves", ())
             if c["norm"] == norm
         }
-        told = ", ".join(f"{fixed(100 * v, 1)} % under {k.upper()}" for k, v in weak.items())
+        weaker = ", ".join(f"{fixed(100 * v, 1)} % under {k.upper()}" for k, v in weak.items())
         if found is None:
             rest = "upper bounds, on which no claim can rest: leave out --attacks fast"
-            yield f"Under attack, {where}", f"{told}; {rest}."
+            yield f"Under attack, {where}", f"{weaker}; {rest}."
             continue
         clean, worst = found["points"]
         text = f"{_share(worst, 'accuracy')} of {found['examples']} examples withstand every attack"
-        text += f"; {fixed(100 * clean['accuracy'], 1)} % without any" + f", {told}" * bool(told)
+        text += f"; {fixed(100 * clean['accuracy'], 1)} % without any" + f", {weaker}" * bool(
+            weaker
+        )
         if not found["complete"]:
             text += ". The budget ended before all attacks did, so this is too high; the same "
             text += "command with a larger one goes on"
@@ -157,22 +170,24 @@ def _robust(record: Record) -> Iterator[tuple[str, str]]:
         yield f"Worst case, {where}", f"{text}."
 
 
-def _calibrated(record: Record) -> Iterator[tuple[str, str]]:
-    if "calibration" not in record:
+def _calibrated(audit: Audit) -> Iterator[tuple[str, str]]:
+    if "calibration" not in audit:
         return
     for key, name, scale, unit in (("ece", "ECE", 100, " %"), ("nll", "NLL", 1, " nats")):
-        told = record["calibration"][f"{key}_intervals"]
-        before, after, d = (_interval(told[k], scale) for k in ("before", "after", "difference"))
-        low, high = told["difference"]["low"], told["difference"]["high"]
+        intervals = audit["calibration"][f"{key}_intervals"]
+        before, after, d = (
+            _interval(intervals[k], scale) for k in ("before", "after", "difference")
+        )
+        low, high = intervals["difference"]["low"], intervals["difference"]["high"]
         shown = "lower" if high < 0 else "higher" if low > 0 else "no difference shown"
         text = f"{before}{unit} as trained, {after} after scaling fitted on other examples"
         yield name, f"{text}; difference {d}: {shown}."
 
 
-def _bounded(record: Record) -> Iterator[tuple[str, str]]:
-    bound = record.get("bound")
+def _bounded(audit: Audit) -> Iterator[tuple[str, str]]:
+    bound = audit.get("bound")
     if bound is None:
-        if "calibration" in record:
+        if "calibration" in audit:
             yield "Mixup's bound", "It is proved for two classes, and says nothing of this model."
         return
     failing = [name.replace("_", " ") for name, c in bound["conditions"].items() if not c["holds"]]
@@ -191,23 +206,23 @@ def _bounded(record: Record) -> Iterator[tuple[str, str]]:
     yield "Mixup's bound", text + " " + " ".join(bound["says_not"])
 
 
-def _accounts(record: Record) -> Iterator[tuple[str, ...]]:
-    for name, part in record.items():
+def _accounts(audit: Audit) -> Iterator[tuple[str, ...]]:
+    for name, part in audit.items():
         if name.startswith("ensemble "):
             for a in part["accounts"]:
                 counts = (str(a["tried"]), str(a["broken"]), str(a["passes"]))
                 yield (NORMS[part["norm"]], a["attack"], *counts, fixed(a["seconds"], 1))
 
 
-def _nearest(record: Record) -> Iterator[tuple[str, ...]]:
-    for name, part in record.items():
+def _nearest(audit: Audit) -> Iterator[tuple[str, ...]]:
+    for name, part in audit.items():
         if name.startswith("distances "):
             quantiles = (number(v) if v is not None else NONE for v in part["quantiles"].values())
             mean = number(part["mean"]) if part["mean"] is not None else NONE
             (check,) = part["checks"]
-            told = f"{check['broken']} of {check['tried']} at {check['eps']:g}"
+            checked = f"{check['broken']} of {check['tried']} at {check['eps']:g}"
             norm = NORMS[part["curve"]["norm"]]
-            yield (norm, *quantiles, mean, fixed(100 * part["reached"], 1), told)
+            yield (norm, *quantiles, mean, fixed(100 * part["reached"], 1), checked)
 
 
 def _conditions(bound: Mapping[str, Any]) -> tuple[str, Table]:

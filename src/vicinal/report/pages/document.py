@@ -24,14 +24,14 @@ def shown_settings(settings: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(key, str(value)) for key, value in pairs if value not in (None, "")]
 
 
-def document(template: str, *, specs: Sequence[Any], whole: Any, **told: Any) -> str:
-    """A page from a template; whatever is told is shown as text, never read as markup.
+def document(template: str, *, specs: Sequence[Any], whole: Any, **values: Any) -> str:
+    """A page from a template; its values are shown as text, never read as markup.
 
     Args:
         template: name of a file of this package.
         specs: of the panels, in the order of the page.
         whole: all numbers of the page, which a reader can take from it as JSON.
-        told: what the template needs.
+        values: what the template needs.
     """
     scripts = (Markup(_vega()), Markup(text_of("page.js.jinja")))  # our own files, not input
     return (
@@ -43,7 +43,7 @@ def document(template: str, *, specs: Sequence[Any], whole: Any, **told: Any) ->
             scripts=scripts,
             specs=Markup(_json(specs)),
             whole=Markup(_json(whole)),
-            **told,
+            **values,
         )
     )
 

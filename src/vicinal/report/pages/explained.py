@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from vicinal.machine.pictures import picture
-from vicinal.report.figures.strengths import Record, error_of, figures, totals
+from vicinal.report.figures.strengths import Plain, error_of, figures, totals
 from vicinal.report.numbers import fixed, number
 from vicinal.report.pages.document import document, shown_settings
 
@@ -52,7 +52,7 @@ class Card:
     values: tuple[tuple[str, str], ...]
 
 
-def table(record: Record) -> Table:
+def table(record: Plain) -> Table:
     """Loss, terms and remainders at each strength."""
     plain = record["curve"][0]["expansion"]["loss"]
     title = f"{record['examples']} examples, {record['family']} loss {plain:.4f} without mixing"
@@ -67,7 +67,7 @@ def table(record: Record) -> Table:
     return out
 
 
-def sentences(record: Record) -> tuple[tuple[str, str], ...]:
+def sentences(record: Plain) -> tuple[tuple[str, str], ...]:
     """What was found, in words: topic and text, for the strength nearest to uniform λ."""
     point = min(record["curve"], key=lambda p: abs(np.log(p["alpha"])))
     (risk, first, shrunk), terms = totals(point), point["expansion"]
@@ -112,7 +112,7 @@ def _verdict(added: float, off: float, error: float) -> str:
     return f"{far}: this model is outside the regime in which its terms explain the loss."
 
 
-def page(record: Record, examples: Examples, *, command: str) -> str:
+def page(record: Plain, examples: Examples, *, command: str) -> str:
     """Findings, figures, their numbers and the examples that carry the terms, as one HTML page.
 
     Args:
@@ -141,7 +141,7 @@ def page(record: Record, examples: Examples, *, command: str) -> str:
     )
 
 
-def _card(example: Record, examples: Examples) -> Card:
+def _card(example: Plain, examples: Examples) -> Card:
     k = example["index"]
     row = examples.rows[k]
     image = examples.bounds is not None and row.ndim == 3 and row.shape[0] in (1, 3)

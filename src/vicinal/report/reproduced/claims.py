@@ -66,17 +66,17 @@ def summary(claims: Sequence[Claim]) -> list[tuple[str, str]]:
     """What agrees, what does not, what is open, what is more; each in words and one sentence."""
     parts = []
     for verdict, words in WORDS.items():
-        told: dict[str, list[str]] = {}
+        subjects: dict[str, list[str]] = {}
         for claim in claims:
             if claim.verdict == verdict:
                 about = ": ".join(filter(None, (claim.subject, claim.size)))
-                told.setdefault(claim.statement, []).append(about)
-        if told:
+                subjects.setdefault(claim.statement, []).append(about)
+        if subjects:
             sentences = (
                 f"{_capital(statement)} ({'; '.join(filter(None, about))})."
                 if any(about)
                 else f"{_capital(statement)}."
-                for statement, about in told.items()
+                for statement, about in subjects.items()
             )
             parts.append((words, " ".join(sentences)))
     return parts

@@ -43,7 +43,7 @@ class Plot:
 
     Attributes:
         name: of the drawing, in the curves.
-        title, text: what is told above it.
+        title, text: what stands above it.
         x, y: titles of the axes.
         columns: panels beside each other: 2, 3, 4 or 6.
         percent: whether y is a share.

@@ -78,7 +78,7 @@ def _smaller(seeds: Seeds, name: str) -> Claim:
 def _course(seeds: Seeds, name: str, alphas: list[float]) -> Claim:
     low, high = min(a for a in alphas if a > 0), max(alphas)
     d = seeds.minus(f"{name}/{high:g}/gap", f"{name}/{low:g}/gap")
-    told = "; ".join(
+    gaps = "; ".join(
         f"α = {a:g}: {level(paired(seeds.values(f'{name}/{a:g}/gap')), 'nats')}" for a in alphas
     )
     return Claim(
@@ -86,7 +86,7 @@ def _course(seeds: Seeds, name: str, alphas: list[float]) -> Claim:
         name,
         towards(d, "lower"),
         f"{signed(d, 'nats')} from α = {low:g} to α = {high:g}",
-        f"The gap at {told}.",
+        f"The gap at {gaps}.",
     )
 
 

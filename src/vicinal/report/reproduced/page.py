@@ -20,7 +20,7 @@ from vicinal.report.reproduced import (
 )
 from vicinal.report.reproduced.claims import WORDS, Claim, paragraph, summary
 from vicinal.report.reproduced.drawing import Drawing
-from vicinal.report.reproduced.seeds import Record, Seeds
+from vicinal.report.reproduced.seeds import OfSeed, Seeds
 
 SCHEMA = 1
 SIZES = {"epochs": "epochs", "train": "training examples at most", "test": "test examples at most"}
@@ -65,7 +65,7 @@ class Reproduced:
 
     name: str
     title: str
-    records: tuple[Record, ...]
+    records: tuple[OfSeed, ...]
     drawings: tuple[Drawing, ...]
     claims: tuple[Claim, ...]
 
@@ -89,7 +89,7 @@ class Reproduced:
         ]
 
 
-def reproduced(name: str, records: Sequence[Record]) -> Reproduced:
+def reproduced(name: str, records: Sequence[OfSeed]) -> Reproduced:
     """Read what the records of one figure say."""
     room = ROOMS[name]
     seeds = Seeds(tuple(r for r in records if r["status"] == "done"))

@@ -48,7 +48,7 @@ def _under(seeds: Seeds, attack: str) -> Claim:
     sizes = [k.split("/")[2] for k in seeds.names() if k.startswith(f"{attack}/erm/")]
     found = {e: seeds.minus(f"{attack}/mixup/{e}", f"{attack}/erm/{e}") for e in sizes if e != "0"}
     middle = list(found)[(len(found) - 1) // 2]
-    told = "; ".join(f"ε = {e}: {signed(d, 'percent')}" for e, d in found.items())
+    differences = "; ".join(f"ε = {e}: {signed(d, 'percent')}" for e, d in found.items())
     verdict, words = _judged(found)
     asked = attack == "fgsm"
     return Claim(
@@ -56,7 +56,7 @@ def _under(seeds: Seeds, attack: str) -> Claim:
         ATTACKS[attack],
         verdict if asked else "beyond",
         f"{signed(found[middle], 'percent')} at ε = {middle}",
-        f"Mixup minus training without mixing, {told}.",
+        f"Mixup minus training without mixing, {differences}.",
     )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from vicinal.maths.statistics import Paired, paired
 from vicinal.report.numbers import differences, finite, fixed, number
 
-Record = Mapping[str, Any]
+OfSeed = Mapping[str, Any]
+"""What was measured of one seed, as plain data."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Seeds:
         records: one for each seed.
     """
 
-    records: tuple[Record, ...]
+    records: tuple[OfSeed, ...]
 
     def names(self) -> tuple[str, ...]:
         """Names of all facts, in the order in which they were measured."""

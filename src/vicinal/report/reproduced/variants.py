@@ -47,8 +47,8 @@ def drawings(seeds: Seeds) -> list[Drawing]:
         if rows:
             label = f"{'points' if unit == 'percent' else unit}, {good} is better"
             drawn = _chart(rows, names, looks, label)
-            told = "Difference to training without mixing, with its interval."
-            panels.append(Panel(title[0].upper() + title[1:], told, rows, drawn))
+            description = "Difference to training without mixing, with its interval."
+            panels.append(Panel(title[0].upper() + title[1:], description, rows, drawn))
             written += [_written(seeds, title, key, unit, row) for row in rows]
     if not panels:
         return []
@@ -79,14 +79,14 @@ def _claim(seeds: Seeds, key: str) -> Claim:
             ("worse", "lower" if good == "higher" else "higher"),
         )
     }
-    told = [f"{len(names)} of {len(known)} {word}" for word, names in shown.items() if names]
+    counts = [f"{len(names)} of {len(known)} {word}" for word, names in shown.items() if names]
     lists = [f"{word.capitalize()}: {listed(names)}." for word, names in shown.items() if names]
     best = sorted(known, key=lambda n: known[n].mean, reverse=good == "higher")[0]
     nothing = f"no difference shown for any of {len(known)}", "Every interval contains 0."
     if known[best].count == 1:
         nothing = "one seed, so nothing can be shown", "One seed gives no interval."
     return Claim(
-        f"{title}: {' and '.join(told) or nothing[0]}",
+        f"{title}: {' and '.join(counts) or nothing[0]}",
         "",
         "beyond",
         f"the best mean is that of {best}, {signed(known[best], unit)}",

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vicinal.report.comparison import Comparison, Difference, Group
-from vicinal.report.metrics import Metric
+from vicinal.report.metrics import Metric, shown
 from vicinal.report.numbers import differences, number
 from vicinal.report.sizes import elsewhere, listed, middle, named_norm
 
 FEW = 5  # seeds, below which intervals are several times wider than they need be
-LISTED = 4  # runs or intervals told one by one
+LISTED = 4  # runs or intervals named one by one
 ATTACKED = ("ensemble", "pgd", "fgsm")  # in the order in which they are believed
 
 
@@ -39,9 +39,9 @@ def sentences(group: Group) -> tuple[Sentence, ...]:
     unfinished = [s for s in (_failed(group), _missing(group)) if s is not None]
     if not group.intervals:
         return (*unfinished, _no_claim(group))
-    told = [_metric(group, topic, keys) for topic, keys in _topics(group)]
+    plain = [_metric(group, topic, metrics) for topic, metrics in _topics(group)]
     attacked = (_other_sizes(group), _disagreement(group), _masked(group))
-    found = [s for s in (*told, *attacked, _bound(group)) if s is not None]
+    found = [s for s in (*plain, *attacked, _bound(group)) if s is not None]
     return (*unfinished, _how_to_read(group), *found, _coverage(group), _multiplicity(group))
 
 
@@ -53,31 +53,27 @@ def interval(difference: Difference, unit: str) -> str:
     return f"[{low},\N{NO-BREAK SPACE}{high}]"
 
 
-def _topics(group: Group) -> list[tuple[str, tuple[Metric | None, ...]]]:
+def _topics(group: Group) -> list[tuple[str, list[Metric]]]:
+    """The metrics of the verdict, those of one topic together."""
+    topics: dict[str, list[Metric]] = {}
+    for row in shown("verdict"):
+        if (metric := group.metric(row.key)) is not None:
+            topics.setdefault(row.topic or metric.label, []).append(metric)
     norm = named_norm(group)
-    scores = [group.metric(k) for k in ("accuracy", "labels_right", "average_precision", "rmse")]
-    topics: list[tuple[str, tuple[Metric | None, ...]]] = [
-        *((metric.label, (metric,)) for metric in scores if metric is not None),
-        ("Distance of coverage from its level", (group.metric("coverage"),)),
-        ("NLL", (group.metric("nll_before"), group.metric("nll_after"))),
-        ("ECE", (group.metric("ece_before"), group.metric("ece_after"))),
-        ("Gap, test minus training loss", (group.metric("gap_loss"),)),
-    ]
     for metric in (middle(group, attack, norm) for attack in ATTACKED):
         if metric is not None:
-            topics.append((metric.label, (metric,)))
-    return topics
+            topics[metric.label] = [metric]
+    return list(topics.items())
 
 
-def _metric(group: Group, topic: str, metrics: Sequence[Metric | None]) -> Sentence | None:
+def _metric(group: Group, topic: str, metrics: Sequence[Metric]) -> Sentence | None:
     """One sentence; for a pair of metrics, before and after one temperature."""
-    told = [_clauses(group, metric) for metric in metrics if metric is not None]
-    told = [clauses for clauses in told if clauses]
-    if not told:
+    clauses = [found for metric in metrics if (found := _clauses(group, metric))]
+    if not clauses:
         return None
-    if len(told) == 1:
-        return Sentence(topic, f"{_capital(told[0])}.")
-    before, after = told
+    if len(clauses) == 1:
+        return Sentence(topic, f"{_capital(clauses[0])}.")
+    before, after = clauses
     return Sentence(topic, f"As trained, {before}. After temperature scaling, {after}.")
 
 
@@ -91,8 +87,8 @@ def _clauses(group: Group, metric: Metric) -> str:
         names = ", ".join(method for method, _ in unclear)
         parts.append(f"no difference shown for {names} (intervals in the table)")
     elif unclear:
-        told = ", ".join(f"{method} {interval(d, metric.unit)}" for method, d in unclear)
-        parts.append(f"no difference shown for {told}")
+        each = ", ".join(f"{method} {interval(d, metric.unit)}" for method, d in unclear)
+        parts.append(f"no difference shown for {each}")
     for why, alone in (("one shared seed", True), ("equal differences", False)):
         none = [method for method, d in pairs if d.low is None and (d.count == 1) == alone]
         if none:
@@ -122,10 +118,10 @@ def _other_sizes(group: Group) -> Sentence | None:
     if not methods:
         return None
     if len(methods) > LISTED:
-        told = [
+        words = [
             f"{word} at some for {', '.join(of_word)}" for word, of_word in found.items() if of_word
         ]
-        text = f"{'; '.join(told)} (intervals in the table)"
+        text = f"{'; '.join(words)} (intervals in the table)"
     else:
         text = "; ".join(
             f"{method} {word} at {listed(of_word[method])}"
@@ -142,17 +138,17 @@ def _disagreement(group: Group) -> Sentence | None:
     pgd, fgsm = (middle(group, attack, norm) for attack in ("pgd", "fgsm"))
     if pgd is None or fgsm is None:
         return None
-    told = []
+    clauses = []
     for method in group.others:
         found = [c.difference for m in (fgsm, pgd) if (c := group.cell(method, m.key)) is not None]
         words = [d.words for d in found if d is not None and d.low is not None]
         if len(set(words)) == 2:
-            told.append(f"{method}: FGSM says “{words[0]}”, PGD says “{words[1]}”")
-    if not told:
+            clauses.append(f"{method}: FGSM says “{words[0]}”, PGD says “{words[1]}”")
+    if not clauses:
         return None
     return Sentence(
         "FGSM and PGD disagree",
-        "; ".join(told) + ". One step is the weaker attack and flatters some ways of training; "
+        "; ".join(clauses) + ". One step is the weaker attack and flatters some ways of training; "
         "where the two differ, believe PGD, and trust neither without stronger attacks.",
     )
 
@@ -163,12 +159,12 @@ def _masked(group: Group) -> Sentence | None:
     if not cells:
         return None
     failed = [(c.method, sum(v > 0 for v in c.values), len(c.values)) for c in cells]
-    told = ", ".join(f"{method} in {k} of {n} runs" for method, k, n in failed if k)
-    if not told:
+    masked = ", ".join(f"{method} in {k} of {n} runs" for method, k, n in failed if k)
+    if not masked:
         return Sentence("Signs of masked gradients", "None in any run, which is no proof.")
     return Sentence(
         "Signs of masked gradients",
-        f"{told}. Accuracy under attacks that follow gradients may mislead there.",
+        f"{masked}. Accuracy under attacks that follow gradients may mislead there.",
     )
 
 
@@ -233,7 +229,7 @@ def _no_claim(group: Group) -> Sentence:
 def _failed(group: Group) -> Sentence | None:
     if not group.failed:
         return None
-    named = [f"{f.method} seed {f.seed} ({f.told})" for f in group.failed]
+    named = [f"{f.method} seed {f.seed} ({f.described})" for f in group.failed]
     verb = "is" if len(named) == 1 else "are"
     text = f"{_counted(named, 'run')} did not end and {verb} left out: {_listed(named)}."
     return Sentence("Failed runs", text)

@@ -1,4 +1,4 @@
-"""What the words of the report mean, in plain language, told where they are used."""
+"""What the words of the report mean, in plain language, given where they are used."""
 
 WORDS = {
     "Accuracy": "The share of examples whose most probable class is the right one.",
@@ -49,7 +49,7 @@ WORDS = {
     "order.",
     "p/n": "The number of features over the number of examples.",
 }
-PLACES = {
+USED = {
     "measurements": (
         "Accuracy", "NLL", "ECE", "Brier", "Temperature", "Confidence minus accuracy", "Gap",
     ),
@@ -79,6 +79,6 @@ PLACES = {
 }  # fmt: skip
 
 
-def glossary(place: str) -> tuple[tuple[str, str], ...]:
+def glossary(name: str) -> tuple[tuple[str, str], ...]:
     """Words and their meanings for one table or figure, by its name."""
-    return tuple((word, WORDS[word]) for word in PLACES.get(place, ()))
+    return tuple((word, WORDS[word]) for word in USED.get(name, ()))

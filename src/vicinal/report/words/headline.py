@@ -60,19 +60,19 @@ def headline(group: Group) -> tuple[tuple[str, str], ...]:
     found = glance(group)
     if not found.lines:
         return ()
-    told = []
+    sentences = []
     asked = {0, len(found.metrics) - 1}
     for k, metric in enumerate(found.metrics):
         if k not in asked and not metric.key.startswith("ece_"):
             continue
         words = {method: marks[k].word for method, marks in found.lines}
         at_others = _elsewhere(group) if k == len(found.metrics) - 1 else ""
-        told.append((metric.label, _tally(words) + at_others))
-    return tuple(told)
+        sentences.append((metric.label, _tally(words) + at_others))
+    return tuple(sentences)
 
 
 def _elsewhere(group: Group) -> str:
-    """For how many methods PGD says otherwise at other sizes than the one that is told."""
+    """For how many methods PGD says otherwise at other sizes than the one that is named."""
     parts = [
         f"at some {word} for {_counted(word, list(methods), len(group.others))}"
         for word, methods in elsewhere(group).items()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vicinal.data import Part
 from vicinal.machine.devices import honest, one_thread, told
+from vicinal.machine.files import check_folder
 from vicinal.machine.processes import check_processes, join, launch, leave
 from vicinal.machine.progress import Shown, working
 from vicinal.maths.kinds import Norm
@@ -38,6 +39,7 @@ def run_audit(asked: Auditing) -> dict[str, Any] | None:
         OSError: if the folder cannot be used.
         ProcessFailed: if one of several processes failed.
     """
+    check_folder(asked.out)
     device = device_of(asked.computing)
     with one_thread():
         one = opened(asked.subject, device)

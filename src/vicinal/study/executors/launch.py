@@ -14,6 +14,7 @@ from vicinal.study import store
 from vicinal.study.configuration import Objects, Run
 from vicinal.study.executors import connect
 from vicinal.study.executors.work import Outcome, Task, Workers, WorkersDied, names_of
+from vicinal.study.record import FORMAT
 
 POLL = 0.5  # seconds between two looks at the store
 PATIENCE = 10.0  # seconds until a file that another machine wrote must be seen here
@@ -160,10 +161,10 @@ def launch(
     return state.left_out
 
 
-def failed(run: Run, reason: str) -> store.Record:
+def failed(run: Run, reason: str) -> store.Stored:
     """What is known of a run that could not be done."""
     return {
-        "format": store.FORMAT,
+        "format": FORMAT,
         "name": run.name,
         "configuration": run.configuration(),
         "status": "failed",
