@@ -123,7 +123,11 @@ def other_class(x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
 class LabelKernel:
     r"""C-Mixup: partners with similar labels, $P(j|i) \propto e^{-\|y_i-y_j\|^2 / 2\sigma^2}$.
 
-    The sample itself counts among the candidates, as in the source. Labels of one number are
+    The sample itself counts among the candidates, as in the source, with the largest weight of
+    all. So some samples are not mixed, of 64 with standard normal labels 10 % at σ = 0.3 and 25 % at
+    σ = 0.1 (of 16: 30 % and 58 %), where a shuffle leaves 1.6 % alone.
+
+    Labels of one number are
     drawn by rejection from an envelope of steps, exactly, in O(n log n) time and O(n) memory;
     labels of several numbers by inverting each row of the kernel, in O(n²) time and O(n) memory.
 
@@ -168,34 +172,45 @@ class Assignment:
     """k-mixup: blocks of k random samples meet k others by optimal assignment.
 
     Among all ways to pair two blocks, the one with the least sum of squared distances
-    between inputs is taken (SciPy). The blocks together pair by a permutation.
+    between inputs is taken (SciPy). The two blocks share no sample, so nobody meets itself; all
+    blocks together pair by a permutation. In a batch of n a block has at most n/2 samples, and the
+    last one may be smaller. The one sample of a batch of 1 meets itself, as with `shuffle`.
 
     Args:
-        k: size of the blocks; 1 is `shuffle`. The last block may be smaller.
+        k: size of the blocks; 1 pairs along one random cycle through the batch.
 
     Raises:
-        ValueError: if k is not at least 1.
+        ValueError: if k is not a whole number, at least 1.
 
     Source:
-        Greenewald, Gu, Yurochkin, Solomon, Chien (2023), arXiv:2106.02933, section 2; there the
-        two blocks are drawn independently, here without replacement within the batch.
+        Greenewald, Gu, Yurochkin, Solomon, Chien (2023), arXiv:2106.02933, section 2; there both
+        blocks are drawn from all the data, for each mixture anew, so that they share samples only
+        by rare chance. Here they are disjoint parts of one batch, and each sample is in one block
+        that is mixed and in one that it is mixed with. In batches of fewer than 2k samples the
+        blocks are smaller than asked for, so partners lie further away.
     """
 
     k: int = 16
 
     def __post_init__(self) -> None:
-        if not self.k >= 1:
-            raise ValueError(f"k must be at least 1 sample per block, got {self.k}.")
+        if not (self.k >= 1 and self.k % 1 == 0):
+            raise ValueError(
+                f"k must be at least 1 sample per block and a whole number, got {self.k}."
+            )
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
         """Draw blocks and assign partners."""
-        values = x.detach().cpu().flatten(1)
-        flat = (values if values.dtype == torch.float64 else values.float()).numpy()
+        n = len(x)
+        order = rng.permutation(n)
+        if n < 2:
+            return order
+        flat = _flat(x, x.dtype == torch.float64)
         flat = flat - flat.mean(0)
-        own, other = rng.permutation(len(x)), rng.permutation(len(x))
-        rows = np.empty(len(x), dtype=np.int64)
-        for first in range(0, len(x), self.k):
-            here, there = own[first : first + self.k], other[first : first + self.k]
+        size = min(int(self.k), n // 2)
+        across = np.roll(order, -size)  # so far on that no block meets one of its own samples
+        rows = np.empty(n, dtype=np.int64)
+        for first in range(0, n, size):
+            here, there = order[first : first + size], across[first : first + size]
             # least squared distance is largest inner product: the squares are paired anyhow
             product = flat[here] @ flat[there].T
             rows[here] = there[linear_sum_assignment(product, maximize=True)[1]]
@@ -227,7 +242,7 @@ class Nearest:
                 f"Nearest(k={self.k}) needs more than {self.k} samples, got a batch of {n}. Take "
                 "a smaller k, or drop the last batch (drop_last=True)."
             )
-        flat = _flat(x)
+        flat = _flat(x, exact=True)
         rows = np.empty(n, dtype=np.int64)
         choice = rng.integers(self.k, size=n)
         for block in blocks(n):
@@ -263,5 +278,11 @@ def _ids(y: Tensor) -> Int[np.ndarray, " n"]:
     return y.cpu().numpy()
 
 
-def _flat(x: Tensor) -> Float[np.ndarray, "n d"]:
-    return x.detach().cpu().double().numpy().reshape(len(x), -1)
+def _flat(x: Tensor, exact: bool) -> Float[np.ndarray, "n d"]:
+    """Inputs as rows of numbers, in float64 or in float32."""
+    values = x.detach().cpu().to(torch.float64 if exact else torch.float32).flatten(1)
+    if not torch.isfinite(values).all():
+        raise ValueError(
+            "pairing by distance needs finite inputs, got NaN or infinity. Use shuffle."
+        )
+    return values.numpy()
