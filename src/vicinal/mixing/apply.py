@@ -46,7 +46,7 @@ def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
     Returns:
         A new tensor (or `out`) of the shape, dtype, device and memory format of x; x is
         unchanged. Where the kept weight is 1 the values of x come back bit for bit, where it is
-        0 the partner's.
+        0 the partner's, also where the other value is infinite or NaN (but for the sign of a 0).
 
     Raises:
         TypeError: if x does not hold floating values, or the draw needs the model.
@@ -86,17 +86,65 @@ def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
         return _blend(x, draw, out)
     keep = fitted(draw.keep, x)
     graph = torch.is_grad_enabled() and (x.requires_grad or keep.requires_grad)
-    if not graph and _has_memory(x, draw.partner, keep):
-        if draw.place is not None or draw.own_place is not None:
-            return _blend_moved(x, draw, keep, torch.empty_like(x) if out is None else out)
-        if _runs_are_long(x, draw.partner):
-            return _blend_runs(x, draw.partner, keep, torch.empty_like(x) if out is None else out)
+    if not _has_memory(x, draw.partner, keep):
+        mixed = between(_partners(x, draw, None), _at(x, draw.own_place, slice(None)), keep)
+        return mixed if out is None else out.copy_(mixed)
+    mixed = _mixed(x, draw, keep, out, graph)
+    if _whole(mixed, keep):
+        return mixed
+    exact = _exact(mixed, _partners(x, draw, None), _at(x, draw.own_place, slice(None)), keep)
+    return exact if out is None else out.copy_(exact)
+
+
+def _mixed(x: Tensor, draw: Draw, keep: Tensor, out: Tensor | None, graph: bool) -> Tensor:
+    """The interpolation, with as few passes over memory as the draw allows."""
+    if not graph and (draw.place is not None or draw.own_place is not None):
+        return _blend_moved(x, draw, keep, torch.empty_like(x) if out is None else out)
+    if not graph and _runs_are_long(x, draw.partner):
+        return _blend_runs(x, draw.partner, keep, torch.empty_like(x) if out is None else out)
     # one fresh batch of memory: gather the partners, then blend in place
-    other = _gather(x, draw.partner, out)
-    if draw.place is not None:
-        there = at_place(other, draw.place).contiguous(memory_format=_layout(x))
-        other = there if out is None else out.copy_(there)
+    other = _partners(x, draw, out)
     return other.lerp_(_at(x, draw.own_place, slice(None)), keep)
+
+
+def _partners(x: Tensor, draw: Draw, out: Tensor | None) -> Tensor:
+    """The values of the partners, each read at its place, in fresh memory or in `out`."""
+    other = _gather(x, draw.partner, out)
+    if draw.place is None:
+        return other
+    there = at_place(other, draw.place).contiguous(memory_format=_layout(x))
+    return there if out is None else out.copy_(there)
+
+
+def between(other: Tensor, own: Tensor, keep: Tensor) -> Tensor:
+    """The interpolation; where the weight is 1 or 0 it is one of the two, whatever the other is."""
+    mixed = torch.lerp(other, own, keep)
+    return mixed if _whole(mixed, keep) else _exact(mixed, other, own, keep)
+
+
+def _exact(mixed: Tensor, other: Tensor, own: Tensor, keep: Tensor) -> Tensor:
+    return torch.where(keep == 1, own, torch.where(keep == 0, other, mixed))
+
+
+def _whole(mixed: Tensor, keep: Tensor) -> bool:
+    """Whether no value can have been lost beside infinity or NaN, which 0 does not annul.
+
+    Where one was, the interpolation gave NaN, and so does the sum: one pass over the result, while
+    to choose every value costs ten times that of interpolating. It is taken of those samples alone
+    whose weight can have done so. Off this machine's memory nothing can be looked at without
+    waiting: never sure.
+    """
+    if keep.requires_grad and torch.is_grad_enabled():
+        return True  # choosing would cut the weight off from the loss
+    if not _has_memory(mixed, keep):
+        return False
+    with torch.no_grad():
+        if keep[:1].numel() == 1:
+            ends = (keep.round() == keep).flatten().nonzero()[:, 0]
+            if not len(ends):
+                return True
+            mixed = mixed if len(keep) == 1 else mixed.index_select(0, ends)
+        return not bool(mixed.sum().isnan())
 
 
 def fitted(keep: Float[Tensor, "n *rest"], x: Shaped[Tensor, "n *shape"]) -> Tensor:
@@ -155,21 +203,31 @@ def _blend(x: Tensor, draw: Blend, out: Tensor | None) -> Tensor:
     total = shares.flip(1).cumsum(1).flip(1)
     # where all weights so far are 0 the sum so far will be dropped, whatever it is
     steps = torch.where(total > 0, shares / total, 1.0)
-    if torch.is_grad_enabled() and (x.requires_grad or shares.requires_grad):
-        return _nested(x, x, draw.partners, steps, None)
     if not _has_memory(x, draw.partners, steps):
-        return _nested(x, x, draw.partners, steps, out)
+        mixed = _nested(x, x, draw.partners, steps)
+        return mixed if out is None else out.copy_(mixed)
+    if torch.is_grad_enabled() and (x.requires_grad or shares.requires_grad):
+        return _nested(x, x, draw.partners, steps)
     out = torch.empty_like(x) if out is None else out
+    ends = (steps.round() == steps)[:, :-1].any(1)
     for rows in _parts(x):
-        _nested(x[rows], x, draw.partners[rows], steps[rows], out[rows])
+        some = x[rows], x, draw.partners[rows], steps[rows]
+        if ends[rows].any():
+            out[rows] = _nested(*some)
+        else:
+            _nested(*some, out[rows])
     return out
 
 
-def _nested(own: Tensor, x: Tensor, partners: Tensor, steps: Tensor, out: Tensor | None) -> Tensor:
+def _nested(
+    own: Tensor, x: Tensor, partners: Tensor, steps: Tensor, out: Tensor | None = None
+) -> Tensor:
+    """From the last partner to the sample; in `out`, where given, weights lie between 0 and 1."""
     blend = _gather(x, partners[:, -1], out)
     for j in range(steps.shape[1] - 2, -1, -1):
         source = own if j == 0 else x.index_select(0, partners[:, j - 1])
-        blend = blend.lerp_(source, per_sample(steps[:, j], x.ndim))
+        weight = per_sample(steps[:, j], x.ndim)
+        blend = between(blend, source, weight) if out is None else blend.lerp_(source, weight)
     return blend
 
 

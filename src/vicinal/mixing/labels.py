@@ -62,9 +62,9 @@ def mixed_loss(
         return own
     check_draw(y, draw)
     (_, share), *others = sources(draw)
-    total = share * own
+    total = _weighed(share, own)
     for rows, share in others:
-        total = total + share * loss(outputs, y[rows])
+        total = total + _weighed(share, loss(outputs, y[rows]))
     return total
 
 
@@ -127,10 +127,16 @@ def mixed_values(y: Float[Tensor, "n *rest"], draw: Mixture | None) -> Float[Ten
         return y
     check_draw(y, draw)
     (_, share), *others = sources(draw)
-    mixed = per_sample(share.to(y.dtype), y.ndim) * y
+    mixed = _weighed(share.to(y.dtype), y)
     for rows, share in others:
-        mixed = mixed + per_sample(share.to(y.dtype), y.ndim) * y[rows]
+        mixed = mixed + _weighed(share.to(y.dtype), y[rows])
     return mixed
+
+
+def _weighed(share: Tensor, values: Tensor) -> Tensor:
+    """Values times their shares; nothing of values without a share, infinite ones too."""
+    share = per_sample(share, values.ndim)
+    return (share * values).masked_fill(share == 0, 0)
 
 
 def vicinal_losses(
