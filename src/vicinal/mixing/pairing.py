@@ -124,7 +124,7 @@ class LabelKernel:
     r"""C-Mixup: partners with similar labels, $P(j|i) \propto e^{-\|y_i-y_j\|^2 / 2\sigma^2}$.
 
     The sample itself counts among the candidates, as in the source, with the largest weight of
-    all. So some samples are not mixed, of 64 with standard normal labels 10 % at σ = 0.3 and 25 % at
+    all. So some samples are not mixed: of 64 with standard normal labels 10 % at σ = 0.3, 25 % at
     σ = 0.1 (of 16: 30 % and 58 %), where a shuffle leaves 1.6 % alone.
 
     Labels of one number are
