@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from vicinal.mixing.draw import Blend, Draw, Mixture, check_draw, per_sample
+from vicinal.mixing.draw import Blend, Draw, Mixture, check_draw, per_sample, tensors
 
 LONG = 2**16  # coordinates; below that, calls cost more than passes over memory
 PART = 2**17  # coordinates that are still in the cache when the next pass comes
@@ -63,9 +63,13 @@ def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
         >>> mix(torch.tensor([0.0, 1.0]), Draw(torch.tensor([1, 0]), keep=half, share=half))
         tensor([0.5000, 0.5000])
     """
-    if not isinstance(x, Tensor):
+    if isinstance(x, tuple | Mapping):
+        if out is not None:
+            raise TypeError("out= takes the result of one tensor. Mix several without it.")
         return each(lambda part: mix(part, draw), x)
+    tensors(x=x)
     if out is not None:
+        tensors(out=out)
         _check_out(x, out)
     if draw is None:
         if out is None:
@@ -158,6 +162,9 @@ def fitted(keep: Float[Tensor, "n *rest"], x: Shaped[Tensor, "n *shape"]) -> Ten
         height, width = x.shape[-2:]
         if keep.numel() == n * height * width:
             return keep.reshape(n, *[1] * (x.ndim - 3), height, width)
+    drop = keep.ndim - x.ndim
+    if drop > 0 and set(keep.shape[1 : 1 + drop]) == {1} and keep.shape[1 + drop :] == x.shape[1:]:
+        return keep.reshape(x.shape)  # labels have no axis of channels
     if keep.ndim == x.ndim and all(k in (1, s) for k, s in zip(keep.shape, x.shape, strict=True)):
         return keep
     raise ValueError(
@@ -184,16 +191,19 @@ def _layout(x: Tensor) -> torch.memory_format:
     return torch.contiguous_format
 
 
-def at_place(other: Tensor, place: Int[Tensor, "n height width"]) -> Tensor:
+def at_place(other: Tensor, place: Int[Tensor, "n *sides"]) -> Tensor:
     """Values of the partners, each coordinate read at its place."""
-    n, height, width = place.shape
-    if other.ndim < 3 or other.shape[-2:] != (height, width):
+    while place.ndim > other.ndim and place.shape[1] == 1:  # labels of signals as high as 1
+        place = place.squeeze(1)
+    n, *sides = place.shape
+    if other.ndim <= len(sides) or list(other.shape[-len(sides) :]) != sides:
         raise ValueError(
-            f"the draw reads partners of height and width {height}, {width}, the values have shape "
-            f"{tuple(other.shape)}. It applies only to images and masks of the size drawn for."
+            f"the draw reads partners of height and width {', '.join(map(str, sides))}, the values "
+            f"have shape {tuple(other.shape)}. It applies only to images and masks of the size "
+            "drawn for."
         )
-    flat = other.flatten(-2)
-    rows = place.reshape(n, *[1] * (other.ndim - 3), height * width)
+    flat = other.flatten(-len(sides))
+    rows = place.reshape(n, *[1] * (flat.ndim - 2), -1)
     return flat.gather(-1, rows.expand_as(flat)).reshape(other.shape)
 
 

@@ -14,7 +14,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from vicinal.mixing.draw import one_tensor
+from vicinal.maths.randomness import checked
+from vicinal.mixing.draw import one_tensor, tensors
 from vicinal.mixing.label_kernel import blocks, near_values, near_vectors
 
 Partners = Int[np.ndarray, " n"]
@@ -30,7 +31,16 @@ def partners(pairing: Pairing, x: Tensor, y: Tensor, rng: np.random.Generator) -
         TypeError: if x is not a tensor.
     """
     one_tensor(x)
-    rows = np.asarray(pairing(x, y, rng))
+    if not callable(pairing):
+        raise TypeError(
+            f"pairing must be a function of (x, y, rng) to partners, got {pairing!r}. Pass one of "
+            "vicinal.pairing, as in pairing=vicinal.pairing.derangement."
+        )
+    if not x.ndim:
+        raise ValueError("a strategy draws for a batch, got a single number.")
+    rows = np.asarray(pairing(x, y, checked(rng)))
+    if not np.issubdtype(rows.dtype, np.integer):
+        raise TypeError(f"a pairing must give whole numbers, got {rows.dtype}.")
     if rows.shape != (len(x),) or not (len(x) == 0 or 0 <= rows.min() <= rows.max() < len(x)):
         raise ValueError(
             f"a pairing must give one partner in 0..{len(x) - 1} for each of {len(x)} samples, "
@@ -154,12 +164,15 @@ class LabelKernel:
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
         """Draw partners for this batch."""
+        tensors(y=y)
+        if not y.ndim:
+            raise ValueError("LabelKernel needs a target for each sample, got a single number.")
         if not y.is_floating_point():
             raise TypeError(
                 f"LabelKernel compares values, got targets of {y.dtype}. If they are values, "
                 "pass y.float(); for class ids use same_class."
             )
-        labels = y.detach().cpu().double().numpy().reshape(len(y), -1) / self.bandwidth
+        labels = y.detach().cpu().double().reshape(-1, y[:1].numel() or 1).numpy() / self.bandwidth
         if not np.isfinite(labels).all():
             raise ValueError("LabelKernel needs finite labels, got NaN or infinity.")
         if labels.shape[1] == 1:
@@ -270,6 +283,7 @@ class Given:
 
 
 def _ids(y: Tensor) -> Int[np.ndarray, " n"]:
+    tensors(y=y)
     if y.is_floating_point() or y.ndim != 1:
         raise TypeError(
             f"pairing by class needs class ids (n,), got {y.dtype} of shape {tuple(y.shape)}. If "
@@ -280,7 +294,11 @@ def _ids(y: Tensor) -> Int[np.ndarray, " n"]:
 
 def _flat(x: Tensor, exact: bool) -> Float[np.ndarray, "n d"]:
     """Inputs as rows of numbers, in float64 or in float32."""
-    values = x.detach().cpu().to(torch.float64 if exact else torch.float32).flatten(1)
+    one_tensor(x)
+    if x.is_complex():
+        raise TypeError("pairing by distance needs real inputs. Pass torch.view_as_real(x).")
+    values = x.detach().cpu().to(torch.float64 if exact else torch.float32)
+    values = values.reshape(len(x), x[:1].numel())
     if not torch.isfinite(values).all():
         raise ValueError(
             "pairing by distance needs finite inputs, got NaN or infinity. Use shuffle."
