@@ -54,12 +54,18 @@ def right_or_refused(call):
             return None
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+MADE = STRATEGIES | {
+    "Adversarial": vc.Adversarial(), "InterpolatedAdversarial": vc.InterpolatedAdversarial(),
+    "Expanded": vc.Expanded(), "C-Mixup": vc.c_mixup(1.0), "LabelSmoothing": vc.LabelSmoothing(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MADE)
 @settings(max_examples=60, deadline=None)
 @given(x=odd, y=odd, rng=st.sampled_from([0, 0, 0, 0, None, 7, "rng", torch.Generator()]))
 def test_strategies(name, x, y, rng):
     rng = np.random.default_rng(0) if rng == 0 and rng is not None else rng
-    draw = right_or_refused(lambda: STRATEGIES[name](x, y, rng))
+    draw = right_or_refused(lambda: MADE[name](x, y, rng))
     if isinstance(draw, Draw | Blend):
         rows = draw.partner if isinstance(draw, Draw) else draw.partners
         assert len(rows) == len(x)
