@@ -63,7 +63,7 @@ def test_every_axis_is_cut_and_the_share_is_that_of_the_pixels(kind, name, unche
     torch.testing.assert_close(mix(x, draw).flatten(2).mean(2), labels)
     draw = drawn(strategy, torch.rand_like(x), y)
     assert ((draw.share > 0) & (draw.share < 1)).double().mean() > 0.25
-    assert len(draw.share.unique()) >= 3
+    assert len(draw.share.unique()) >= (2 if name == "short" else 3)
     assert draw.keep.shape == (n, 1, *sides)
 
 
