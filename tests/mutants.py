@@ -360,7 +360,7 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
         "test_expansions.py",
     ),
     (
-        "mixing/apply.py",
+        "mixing/memory.py",
         "first < end and start",
         "first < start and start",
         "test_mixing_refusals.py",

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from vicinal.mixing.draw import Blend, Draw, Mixture, check_draw, per_sample, tensors
+from vicinal.mixing.memory import check_out, has_memory, refuse_gradients
 
 LONG = 2**16  # coordinates; below that, calls cost more than passes over memory
 PART = 2**17  # coordinates that are still in the cache when the next pass comes
@@ -70,11 +71,11 @@ def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
     tensors(x=x)
     if out is not None:
         tensors(out=out)
-        _check_out(x, out)
+        check_out(x, out)
     if draw is None:
         if out is None:
             return x
-        _refuse_gradients(x=x, out=out)
+        refuse_gradients(x=x, out=out)
         return out.copy_(x)
     if not x.is_floating_point():
         raise TypeError(
@@ -85,12 +86,12 @@ def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
     check_draw(x, draw)
     if out is not None:
         weights = draw.shares if isinstance(draw, Blend) else draw.keep
-        _refuse_gradients(x=x, out=out, draw=weights)
+        refuse_gradients(x=x, out=out, draw=weights)
     if isinstance(draw, Blend):
         return _blend(x, draw, out)
     keep = fitted(draw.keep, x)
     graph = torch.is_grad_enabled() and (x.requires_grad or keep.requires_grad)
-    if not _has_memory(x, draw.partner, keep):
+    if not has_memory(x, draw.partner, keep):
         mixed = between(_partners(x, draw, None), _at(x, draw.own_place, slice(None)), keep)
         return mixed if out is None else out.copy_(mixed)
     mixed = _mixed(x, draw, keep, out, graph)
@@ -140,7 +141,7 @@ def _whole(mixed: Tensor, keep: Tensor) -> bool:
     """
     if keep.requires_grad and torch.is_grad_enabled():
         return True  # choosing would cut the weight off from the loss
-    if not _has_memory(mixed, keep):
+    if not has_memory(mixed, keep):
         return False
     with torch.no_grad():
         if keep[:1].numel() == 1:
@@ -213,7 +214,7 @@ def _blend(x: Tensor, draw: Blend, out: Tensor | None) -> Tensor:
     total = shares.flip(1).cumsum(1).flip(1)
     # where all weights so far are 0 the sum so far will be dropped, whatever it is
     steps = torch.where(total > 0, shares / total, 1.0)
-    if not _has_memory(x, draw.partners, steps):
+    if not has_memory(x, draw.partners, steps):
         mixed = _nested(x, x, draw.partners, steps)
         return mixed if out is None else out.copy_(mixed)
     if torch.is_grad_enabled() and (x.requires_grad or shares.requires_grad):
@@ -239,16 +240,6 @@ def _nested(
         weight = per_sample(steps[:, j], x.ndim)
         blend = between(blend, source, weight) if out is None else blend.lerp_(source, weight)
     return blend
-
-
-def _has_memory(*tensors: Tensor) -> bool:
-    """Whether tensors lie in this machine's memory: on the CPU, neither traced nor under vmap."""
-    if torch.compiler.is_compiling() or any(x.device.type != "cpu" for x in tensors):
-        return False
-    try:
-        return all(x.data_ptr() is not None for x in tensors)
-    except RuntimeError:
-        return False
 
 
 def _parts(x: Tensor) -> list[slice]:
@@ -299,42 +290,3 @@ def _blend_moved(x: Tensor, draw: Draw, keep: Tensor, out: Tensor) -> Tensor:
 
 def _at(x: Tensor, place: Tensor | None, rows: slice) -> Tensor:
     return x if place is None else at_place(x, place[rows])
-
-
-def _check_out(x: Tensor, out: Tensor) -> None:
-    if (out.shape, out.dtype, out.device) != (x.shape, x.dtype, x.device):
-        raise ValueError(
-            f"out must have the shape, dtype and device of x, {tuple(x.shape)} {x.dtype} "
-            f"{x.device}, got {tuple(out.shape)} {out.dtype} {out.device}."
-        )
-    if out is x or _overlap(x, out):
-        raise ValueError(
-            "out must be other memory than x: samples are read after others were mixed. Pass "
-            "memory of its own, such as torch.empty_like(x), kept from batch to batch."
-        )
-
-
-def _refuse_gradients(**tensors: Tensor) -> None:
-    for name, tensor in tensors.items():
-        if tensor.requires_grad and torch.is_grad_enabled():
-            raise ValueError(f"out= keeps no gradients, and {name} requires them. Leave out= away.")
-
-
-def _overlap(x: Tensor, out: Tensor) -> bool:
-    """Whether the memory from the first to the last value of one meets that of the other."""
-    if torch.compiler.is_compiling():
-        return False
-    try:
-        (first, after), (start, end) = _span(x), _span(out)
-    except RuntimeError:  # without memory, under vmap
-        return False
-    return first < end and start < after
-
-
-def _span(x: Tensor) -> tuple[int, int]:
-    """The addresses of the first byte of a tensor and of the first byte after it."""
-    first = x.data_ptr()
-    if x.is_contiguous():
-        return first, first + x.nbytes
-    last = sum((size - 1) * step for size, step in zip(x.shape, x.stride(), strict=True))
-    return first, first + (last + 1) * x.itemsize

@@ -170,7 +170,7 @@ def sources(draw: Mixture) -> list[tuple[Tensor | None, Tensor]]:
 
 def check_draw(x: Tensor, draw: Mixture) -> None:
     """Refuse a draw that needs the model, or was made for another batch size or device."""
-    if not isinstance(draw, Draw | Blend | Objective):
+    if not isinstance(draw, Draw | Blend) and not isinstance(draw, Objective):
         raise TypeError(
             f"a draw is needed, got {type(draw).__name__}. Call a strategy for it, as in "
             "Mixup(0.2)(x, y, rng), or pass None to leave all unmixed."

@@ -186,8 +186,8 @@ class Assignment:
 
     Among all ways to pair two blocks, the one with the least sum of squared distances
     between inputs is taken (SciPy). The two blocks share no sample, so nobody meets itself; all
-    blocks together pair by a permutation. In a batch of n a block has at most n/2 samples, and the
-    last one may be smaller. The one sample of a batch of 1 meets itself, as with `shuffle`.
+    blocks together pair by a permutation. In a batch of n a block has at most n/2 samples, the last
+    one may be smaller; in a batch of 1 the sample meets itself, as with `shuffle`.
 
     Args:
         k: size of the blocks; 1 pairs along one random cycle through the batch.
@@ -198,18 +198,15 @@ class Assignment:
     Source:
         Greenewald, Gu, Yurochkin, Solomon, Chien (2023), arXiv:2106.02933, section 2; there both
         blocks are drawn from all the data, for each mixture anew, so that they share samples only
-        by rare chance. Here they are disjoint parts of one batch, and each sample is in one block
-        that is mixed and in one that it is mixed with. In batches of fewer than 2k samples the
-        blocks are smaller than asked for, so partners lie further away.
+        by rare chance. Here they are disjoint parts of one batch. In batches of fewer than 2k
+        samples the blocks are smaller than asked for, so partners lie further away.
     """
 
     k: int = 16
 
     def __post_init__(self) -> None:
         if not (self.k >= 1 and self.k % 1 == 0):
-            raise ValueError(
-                f"k must be at least 1 sample per block and a whole number, got {self.k}."
-            )
+            raise ValueError(f"k must be at least 1 sample per block, and whole, got {self.k}.")
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
         """Draw blocks and assign partners."""
@@ -300,7 +297,5 @@ def _flat(x: Tensor, exact: bool) -> Float[np.ndarray, "n d"]:
     values = x.detach().cpu().to(torch.float64 if exact else torch.float32)
     values = values.reshape(len(x), x[:1].numel())
     if not torch.isfinite(values).all():
-        raise ValueError(
-            "pairing by distance needs finite inputs, got NaN or infinity. Use shuffle."
-        )
+        raise ValueError("pairing by distance needs finite inputs, got NaN or infinity.")
     return values.numpy()
