@@ -50,7 +50,7 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
         "return (y - self._mean(f))",
         "test_losses.py",
     ),
-    ("mixing/cutting.py", "1 - area(", "area(", "test_mixing.py"),
+    ("mixing/cutting.py", "1 - volume(", "volume(", "test_mixing.py"),
     ("mixing/cutting.py", "- size // 2", "- size // 3", "test_mixing_shares.py"),
     (
         "mixing/draw.py",
@@ -73,8 +73,8 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ("mixing/apply.py", "shares / total, 1.0", "shares, 1.0", "test_mixing.py"),
     (
         "mixing/cutting.py",
-        "side = np.sqrt((1 - lam) * self.r)",
-        "side = np.sqrt(lam * self.r)",
+        "side = root((1 - lam) * self.r, sides)",
+        "side = root(lam * self.r, sides)",
         "test_mixing_strategies.py",
     ),
     (
@@ -92,11 +92,11 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ("mixing/fmix.py", "frequency**-decay", "frequency ** (1 - decay)", "test_mixing_shares.py"),
     (
         "mixing/gridmix.py",
-        "< lam[:, None, None]",
-        "< 1 - lam[:, None, None] ** 2",
+        "< along(lam[:, None], 0, len(sides))",
+        "< 1 - along(lam[:, None], 0, len(sides)) ** 2",
         "test_mixing_shares.py",
     ),
-    ("mixing/gaussian.py", "np.pi / (np.maximum", "2 / (np.maximum", "test_mixing_shares.py"),
+    ("mixing/gaussian.py", "np.pi / _squared", "2 / _squared", "test_mixing_shares.py"),
     ("mixing/gaussian.py", ".neg_().add_(1)", "", "test_mixing.py"),
     (
         "mixing/graph_cut.py",
@@ -173,8 +173,8 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ("mixing/kway.py", "ends[:, -1] = 1 / unit", "pass", "test_mixing.py"),
     (
         "mixing/saliency.py",
-        "centre=pixel // width",
-        "centre=pixel % width",
+        "np.unravel_index(found, sides)",
+        "np.unravel_index(found, sides[::-1])",
         "test_mixing_objectives.py",
     ),
     (
@@ -189,6 +189,17 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
         "np.where(place <= first, place, place + size)",
         "test_mixing_pairing.py",
     ),
+    ("mixing/cutting.py", "length > 1 else np.ones", "length else np.ones", "test_mixing_axes.py"),
+    ("mixing/gaussian.py", "part ** (2 / axes)", "part**2", "test_mixing_axes.py"),
+    (
+        "mixing/apply.py",
+        "torch.where(keep == 1, own",
+        "torch.where(keep < 0, own",
+        "test_mixing_exact.py",
+    ),
+    ("mixing/layers.py", "units = _opened(units)", "pass", "test_mixing_layers.py"),
+    ("mixing/layers.py", "Runs(1, True)", "Runs(2, True)", "test_mixing_layers.py"),
+    ("mixing/pairing.py", "np.roll(order, -size)", "order", "test_mixing_pairing.py"),
     ("mixing/pairing.py", "maximize=True", "maximize=False", "test_mixing_pairing.py"),
     (
         "mixing/choice.py",
@@ -349,7 +360,7 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
         "test_expansions.py",
     ),
     (
-        "mixing/apply.py",
+        "mixing/memory.py",
         "first < end and start",
         "first < start and start",
         "test_mixing_refusals.py",

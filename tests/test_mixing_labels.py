@@ -1,5 +1,6 @@
 """The loss of a mixture, and what draws do to inputs of several parts."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from vicinal.maths.losses import categorical
 from vicinal.mixing.apply import mix
-from vicinal.mixing.cutting import CutMix, ResizeMix
+from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.kway import DirichletMixup
 from vicinal.mixing.labels import mixed_loss, mixed_values, soft_targets, vicinal_losses
 from vicinal.mixing.mixup import Mixup
@@ -92,5 +93,7 @@ def test_spatial_weights_fit_their_size_only(unchecked):
     for values in (torch.randn(5, 3, 6, 4), torch.randn(5, 7)):
         with pytest.raises(ValueError, match="do not fit values of shape"):
             mix(values, draw)
+    places = torch.zeros(5, 2, 3, dtype=torch.int64)
+    draw = replace(Mixup()(image, torch.zeros(5), rng()), place=places)
     with pytest.raises(ValueError, match="of the size drawn for"):
-        mix(torch.randn(5, 7), ResizeMix()(torch.randn(5, 1, 1, 1), torch.zeros(5), rng()))
+        mix(torch.randn(5, 7), draw)

@@ -1,6 +1,7 @@
 """Pairings: what they promise, counted."""
 
 import tracemalloc
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -115,16 +116,40 @@ def test_label_kernel_of_a_hundred_thousand_needs_little_memory():
     assert float((y[rows] - y).std()) == pytest.approx(0.01, rel=0.02)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 8, 13, 16, 17, 32, 64, 256])
+@pytest.mark.parametrize("k", [1, 3, 16, 400])
+def test_assignment_pairs_nobody_with_itself(k, n):
+    """Also where the batch is not two blocks large: training would be without mixing there."""
+    x = torch.randn(n, 2, generator=torch.Generator().manual_seed(n))
+    rows = k_mixup(1.0, k)(x, x, np.random.default_rng(k)).partner.numpy()
+    assert sorted(rows) == list(range(n))
+    assert (rows == np.arange(n)).any() == (n == 1)
+
+
 def test_assignment_is_the_best_pairing_of_its_blocks():
-    """With one block of all samples the best pairing is everyone with itself."""
-    assert (pairing.Assignment(12)(X, IDS, np.random.default_rng(0)) == np.arange(12)).all()
-    # and with blocks, distances lie between that and those of a shuffle
+    """Of all halves of 6 samples there is one from which all ways to the other are no shorter."""
+    for rows in draws(pairing.Assignment(3), IDS, 40, n=6):
+        best = []
+        for half in combinations(range(6), 3):
+            other = [i for i in range(6) if i not in half]
+            if set(rows[list(half)]) == set(other):
+                ways = [((X[list(half)] - X[list(way)]) ** 2).sum() for way in permutations(other)]
+                best.append(((X[list(half)] - X[rows[list(half)]]) ** 2).sum() <= min(ways) + 1e-6)
+        assert any(best)
     cost = {
         k: np.mean([((X[r] - X) ** 2).sum() for r in draws(pairing.Assignment(k), IDS, 100)])
         for k in (1, 3, 6)
     }
     assert cost[6] < cost[3] < cost[1]
     assert k_mixup(1.0, k=3).pairing == pairing.Assignment(3)
+
+
+def test_every_other_sample_is_met_alike_where_blocks_are_of_one():
+    rows = draws(pairing.Assignment(1), IDS, 6000, n=5)
+    for i in range(5):
+        found, counts = np.unique(rows[:, i], return_counts=True)
+        assert set(found) == set(range(5)) - {i}
+        assert chisquare(counts).pvalue > 1e-3
 
 
 def test_nearest_chooses_among_the_nearest():
@@ -159,8 +184,12 @@ def test_refuses_what_it_cannot_pair(unchecked):
     for bandwidth in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="bandwidth must be positive"):
             c_mixup(bandwidth)
-    with pytest.raises(ValueError, match="k must be at least 1"):
-        pairing.Assignment(0)
+    for k in (0, -1, 2.5, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="k must be at least 1"):
+            pairing.Assignment(k)
+    for rule in (pairing.Assignment(), pairing.Nearest()):
+        with pytest.raises(ValueError, match="needs finite inputs"):
+            rule(torch.full((12, 3), float("nan")), IDS, rng)
     with pytest.raises(ValueError, match="k must be at least 1"):
         pairing.Nearest(0)
     with pytest.raises(ValueError, match="more than 5 samples, got a batch of 5"):

@@ -160,7 +160,7 @@ def test_models_may_name_their_logits(name):
             super().__init__()
             torch.manual_seed(0)
             self.body = torch.nn.Sequential(
-                torch.nn.Flatten(), torch.nn.Linear(3 * 4 * 4, 8), torch.nn.Linear(8, 3)
+                torch.nn.Flatten(), torch.nn.Linear(48, 8), torch.nn.GELU(), torch.nn.Linear(8, 3)
             )
             self.wrap = wrap
 

@@ -10,22 +10,22 @@ def mix(x, draw):
     """Own and partner's values, weighed coordinate by coordinate, in float64."""
     keep = draw.keep.double().expand_as(x) if draw.keep.ndim == x.ndim else None
     mixed = torch.empty_like(x, dtype=torch.float64)
-    width = x.shape[-1]
     for index in np.ndindex(*x.shape):
         i, rest = index[0], index[1:]
-        own = float(x[(i, *_at(draw.own_place, i, rest, width))])
-        other = float(x[(int(draw.partner[i]), *_at(draw.place, i, rest, width))])
+        own = float(x[(i, *_at(draw.own_place, i, rest))])
+        other = float(x[(int(draw.partner[i]), *_at(draw.place, i, rest))])
         weight = float(draw.share[i]) if keep is None else float(keep[index])
         mixed[index] = weight * own + (1 - weight) * other
     return mixed
 
 
-def _at(place, i, index, width):
+def _at(place, i, index):
     """Where the value at an index is read."""
     if place is None:
         return index
-    pixel = int(place[i, index[-2], index[-1]])
-    return (*index[:-2], pixel // width, pixel % width)
+    sides = place.shape[1:]
+    pixel = int(place[(i, *index[-len(sides) :])])
+    return (*index[: -len(sides)], *np.unravel_index(pixel, sides))
 
 
 def _cut(rng, size, length):

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from scipy.special import betainc
 
 from vicinal.maths.quadrature import Nodes, gauss, lanczos, recurrence
+from vicinal.maths.randomness import checked
 
 FOLDED = 200  # nodes for a mean with a kink at 1/2, which they give to about 1e-5
 
@@ -84,7 +85,7 @@ class Beta:
         self, size: int | tuple[int, ...], rng: np.random.Generator
     ) -> Float[np.ndarray, "..."]:
         """Independent draws, float64."""
-        return np.asarray(rng.beta(self.alpha, self.beta, size))
+        return np.asarray(checked(rng).beta(self.alpha, self.beta, size))
 
     def tilted(self) -> Law:
         """D̃ = α/(α+β) Beta(α+1, β) + β/(α+β) Beta(β+1, α), one Beta when α = β."""
@@ -114,7 +115,7 @@ class Uniform:
         self, size: int | tuple[int, ...], rng: np.random.Generator
     ) -> Float[np.ndarray, "..."]:
         """Independent draws, float64."""
-        return np.asarray(rng.random(size))
+        return np.asarray(checked(rng).random(size))
 
     def tilted(self) -> Law:
         """D̃ = Beta(2, 1)."""

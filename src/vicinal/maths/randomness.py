@@ -50,3 +50,17 @@ def draw_generator(
         False
     """
     return generator(seed, "draw", epoch, step, rank, worker)
+
+
+def checked(rng: np.random.Generator) -> np.random.Generator:
+    """The generator itself.
+
+    Raises:
+        TypeError: if it is anything else.
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"rng must be a generator of NumPy, got {type(rng).__name__}. Pass "
+            "numpy.random.default_rng(seed)."
+        )
+    return rng

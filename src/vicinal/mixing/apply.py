@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from vicinal.mixing.draw import Blend, Draw, Mixture, check_draw, per_sample
+from vicinal.mixing.draw import Blend, Draw, Mixture, check_draw, per_sample, tensors
+from vicinal.mixing.memory import check_out, has_memory, refuse_gradients
 
 LONG = 2**16  # coordinates; below that, calls cost more than passes over memory
 PART = 2**17  # coordinates that are still in the cache when the next pass comes
@@ -46,7 +47,7 @@ def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
     Returns:
         A new tensor (or `out`) of the shape, dtype, device and memory format of x; x is
         unchanged. Where the kept weight is 1 the values of x come back bit for bit, where it is
-        0 the partner's.
+        0 the partner's, also where the other value is infinite or NaN (but for the sign of a 0).
 
     Raises:
         TypeError: if x does not hold floating values, or the draw needs the model.
@@ -63,14 +64,18 @@ def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
         >>> mix(torch.tensor([0.0, 1.0]), Draw(torch.tensor([1, 0]), keep=half, share=half))
         tensor([0.5000, 0.5000])
     """
-    if not isinstance(x, Tensor):
+    if isinstance(x, tuple | Mapping):
+        if out is not None:
+            raise TypeError("out= takes the result of one tensor. Mix several without it.")
         return each(lambda part: mix(part, draw), x)
+    tensors(x=x)
     if out is not None:
-        _check_out(x, out)
+        tensors(out=out)
+        check_out(x, out)
     if draw is None:
         if out is None:
             return x
-        _refuse_gradients(x=x, out=out)
+        refuse_gradients(x=x, out=out)
         return out.copy_(x)
     if not x.is_floating_point():
         raise TypeError(
@@ -81,22 +86,70 @@ def mix(x: Any, draw: Mixture | None, *, out: Tensor | None = None) -> Any:
     check_draw(x, draw)
     if out is not None:
         weights = draw.shares if isinstance(draw, Blend) else draw.keep
-        _refuse_gradients(x=x, out=out, draw=weights)
+        refuse_gradients(x=x, out=out, draw=weights)
     if isinstance(draw, Blend):
         return _blend(x, draw, out)
     keep = fitted(draw.keep, x)
     graph = torch.is_grad_enabled() and (x.requires_grad or keep.requires_grad)
-    if not graph and _has_memory(x, draw.partner, keep):
-        if draw.place is not None or draw.own_place is not None:
-            return _blend_moved(x, draw, keep, torch.empty_like(x) if out is None else out)
-        if _runs_are_long(x, draw.partner):
-            return _blend_runs(x, draw.partner, keep, torch.empty_like(x) if out is None else out)
+    if not has_memory(x, draw.partner, keep):
+        mixed = between(_partners(x, draw, None), _at(x, draw.own_place, slice(None)), keep)
+        return mixed if out is None else out.copy_(mixed)
+    mixed = _mixed(x, draw, keep, out, graph)
+    if _whole(mixed, keep):
+        return mixed
+    exact = _exact(mixed, _partners(x, draw, None), _at(x, draw.own_place, slice(None)), keep)
+    return exact if out is None else out.copy_(exact)
+
+
+def _mixed(x: Tensor, draw: Draw, keep: Tensor, out: Tensor | None, graph: bool) -> Tensor:
+    """The interpolation, with as few passes over memory as the draw allows."""
+    if not graph and (draw.place is not None or draw.own_place is not None):
+        return _blend_moved(x, draw, keep, torch.empty_like(x) if out is None else out)
+    if not graph and _runs_are_long(x, draw.partner):
+        return _blend_runs(x, draw.partner, keep, torch.empty_like(x) if out is None else out)
     # one fresh batch of memory: gather the partners, then blend in place
-    other = _gather(x, draw.partner, out)
-    if draw.place is not None:
-        there = at_place(other, draw.place).contiguous(memory_format=_layout(x))
-        other = there if out is None else out.copy_(there)
+    other = _partners(x, draw, out)
     return other.lerp_(_at(x, draw.own_place, slice(None)), keep)
+
+
+def _partners(x: Tensor, draw: Draw, out: Tensor | None) -> Tensor:
+    """The values of the partners, each read at its place, in fresh memory or in `out`."""
+    other = _gather(x, draw.partner, out)
+    if draw.place is None:
+        return other
+    there = at_place(other, draw.place).contiguous(memory_format=_layout(x))
+    return there if out is None else out.copy_(there)
+
+
+def between(other: Tensor, own: Tensor, keep: Tensor) -> Tensor:
+    """The interpolation; where the weight is 1 or 0 it is one of the two, whatever the other is."""
+    mixed = torch.lerp(other, own, keep)
+    return mixed if _whole(mixed, keep) else _exact(mixed, other, own, keep)
+
+
+def _exact(mixed: Tensor, other: Tensor, own: Tensor, keep: Tensor) -> Tensor:
+    return torch.where(keep == 1, own, torch.where(keep == 0, other, mixed))
+
+
+def _whole(mixed: Tensor, keep: Tensor) -> bool:
+    """Whether no value can have been lost beside infinity or NaN, which 0 does not annul.
+
+    Where one was, the interpolation gave NaN, and so does the sum: one pass over the result, while
+    to choose every value costs ten times that of interpolating. It is taken of those samples alone
+    whose weight can have done so. Off this machine's memory nothing can be looked at without
+    waiting: never sure.
+    """
+    if keep.requires_grad and torch.is_grad_enabled():
+        return True  # choosing would cut the weight off from the loss
+    if not has_memory(mixed, keep):
+        return False
+    with torch.no_grad():
+        if keep[:1].numel() == 1:
+            ends = (keep.round() == keep).flatten().nonzero()[:, 0]
+            if not len(ends):
+                return True
+            mixed = mixed if len(keep) == 1 else mixed.index_select(0, ends)
+        return not bool(mixed.sum().isnan())
 
 
 def fitted(keep: Float[Tensor, "n *rest"], x: Shaped[Tensor, "n *shape"]) -> Tensor:
@@ -110,6 +163,9 @@ def fitted(keep: Float[Tensor, "n *rest"], x: Shaped[Tensor, "n *shape"]) -> Ten
         height, width = x.shape[-2:]
         if keep.numel() == n * height * width:
             return keep.reshape(n, *[1] * (x.ndim - 3), height, width)
+    drop = keep.ndim - x.ndim
+    if drop > 0 and set(keep.shape[1 : 1 + drop]) == {1} and keep.shape[1 + drop :] == x.shape[1:]:
+        return keep.reshape(x.shape)  # labels have no axis of channels
     if keep.ndim == x.ndim and all(k in (1, s) for k, s in zip(keep.shape, x.shape, strict=True)):
         return keep
     raise ValueError(
@@ -136,16 +192,19 @@ def _layout(x: Tensor) -> torch.memory_format:
     return torch.contiguous_format
 
 
-def at_place(other: Tensor, place: Int[Tensor, "n height width"]) -> Tensor:
+def at_place(other: Tensor, place: Int[Tensor, "n *sides"]) -> Tensor:
     """Values of the partners, each coordinate read at its place."""
-    n, height, width = place.shape
-    if other.ndim < 3 or other.shape[-2:] != (height, width):
+    while place.ndim > other.ndim and place.shape[1] == 1:  # labels of signals as high as 1
+        place = place.squeeze(1)
+    n, *sides = place.shape
+    if other.ndim <= len(sides) or list(other.shape[-len(sides) :]) != sides:
         raise ValueError(
-            f"the draw reads partners of height and width {height}, {width}, the values have shape "
-            f"{tuple(other.shape)}. It applies only to images and masks of the size drawn for."
+            f"the draw reads partners of height and width {', '.join(map(str, sides))}, the values "
+            f"have shape {tuple(other.shape)}. It applies only to images and masks of the size "
+            "drawn for."
         )
-    flat = other.flatten(-2)
-    rows = place.reshape(n, *[1] * (other.ndim - 3), height * width)
+    flat = other.flatten(-len(sides))
+    rows = place.reshape(n, *[1] * (flat.ndim - 2), -1)
     return flat.gather(-1, rows.expand_as(flat)).reshape(other.shape)
 
 
@@ -155,32 +214,32 @@ def _blend(x: Tensor, draw: Blend, out: Tensor | None) -> Tensor:
     total = shares.flip(1).cumsum(1).flip(1)
     # where all weights so far are 0 the sum so far will be dropped, whatever it is
     steps = torch.where(total > 0, shares / total, 1.0)
+    if not has_memory(x, draw.partners, steps):
+        mixed = _nested(x, x, draw.partners, steps)
+        return mixed if out is None else out.copy_(mixed)
     if torch.is_grad_enabled() and (x.requires_grad or shares.requires_grad):
-        return _nested(x, x, draw.partners, steps, None)
-    if not _has_memory(x, draw.partners, steps):
-        return _nested(x, x, draw.partners, steps, out)
+        return _nested(x, x, draw.partners, steps)
     out = torch.empty_like(x) if out is None else out
+    ends = (steps.round() == steps)[:, :-1].any(1)
     for rows in _parts(x):
-        _nested(x[rows], x, draw.partners[rows], steps[rows], out[rows])
+        some = x[rows], x, draw.partners[rows], steps[rows]
+        if ends[rows].any():
+            out[rows] = _nested(*some)
+        else:
+            _nested(*some, out[rows])
     return out
 
 
-def _nested(own: Tensor, x: Tensor, partners: Tensor, steps: Tensor, out: Tensor | None) -> Tensor:
+def _nested(
+    own: Tensor, x: Tensor, partners: Tensor, steps: Tensor, out: Tensor | None = None
+) -> Tensor:
+    """From the last partner to the sample; in `out`, where given, weights lie between 0 and 1."""
     blend = _gather(x, partners[:, -1], out)
     for j in range(steps.shape[1] - 2, -1, -1):
         source = own if j == 0 else x.index_select(0, partners[:, j - 1])
-        blend = blend.lerp_(source, per_sample(steps[:, j], x.ndim))
+        weight = per_sample(steps[:, j], x.ndim)
+        blend = between(blend, source, weight) if out is None else blend.lerp_(source, weight)
     return blend
-
-
-def _has_memory(*tensors: Tensor) -> bool:
-    """Whether tensors lie in this machine's memory: on the CPU, neither traced nor under vmap."""
-    if torch.compiler.is_compiling() or any(x.device.type != "cpu" for x in tensors):
-        return False
-    try:
-        return all(x.data_ptr() is not None for x in tensors)
-    except RuntimeError:
-        return False
 
 
 def _parts(x: Tensor) -> list[slice]:
@@ -231,42 +290,3 @@ def _blend_moved(x: Tensor, draw: Draw, keep: Tensor, out: Tensor) -> Tensor:
 
 def _at(x: Tensor, place: Tensor | None, rows: slice) -> Tensor:
     return x if place is None else at_place(x, place[rows])
-
-
-def _check_out(x: Tensor, out: Tensor) -> None:
-    if (out.shape, out.dtype, out.device) != (x.shape, x.dtype, x.device):
-        raise ValueError(
-            f"out must have the shape, dtype and device of x, {tuple(x.shape)} {x.dtype} "
-            f"{x.device}, got {tuple(out.shape)} {out.dtype} {out.device}."
-        )
-    if out is x or _overlap(x, out):
-        raise ValueError(
-            "out must be other memory than x: samples are read after others were mixed. Pass "
-            "memory of its own, such as torch.empty_like(x), kept from batch to batch."
-        )
-
-
-def _refuse_gradients(**tensors: Tensor) -> None:
-    for name, tensor in tensors.items():
-        if tensor.requires_grad and torch.is_grad_enabled():
-            raise ValueError(f"out= keeps no gradients, and {name} requires them. Leave out= away.")
-
-
-def _overlap(x: Tensor, out: Tensor) -> bool:
-    """Whether the memory from the first to the last value of one meets that of the other."""
-    if torch.compiler.is_compiling():
-        return False
-    try:
-        (first, after), (start, end) = _span(x), _span(out)
-    except RuntimeError:  # without memory, under vmap
-        return False
-    return first < end and start < after
-
-
-def _span(x: Tensor) -> tuple[int, int]:
-    """The addresses of the first byte of a tensor and of the first byte after it."""
-    first = x.data_ptr()
-    if x.is_contiguous():
-        return first, first + x.nbytes
-    last = sum((size - 1) * step for size, step in zip(x.shape, x.stride(), strict=True))
-    return first, first + (last + 1) * x.itemsize

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from vicinal.maths.randomness import checked
 from vicinal.mixing.cutting import CutMix
 from vicinal.mixing.draw import AnyDraw, Strategy
 from vicinal.mixing.mixup import Mixup
@@ -35,6 +36,11 @@ class RandomChoice:
     probabilities: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.strategies, tuple | list):
+            raise TypeError(
+                f"strategies must be a tuple, got {self.strategies!r}. Pass "
+                "RandomChoice((Mixup(), CutMix()))."
+            )
         if not self.strategies:
             raise ValueError("strategies must name at least one strategy, got none.")
         p = self.probabilities
@@ -50,7 +56,7 @@ class RandomChoice:
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> AnyDraw:
         """Choose a strategy and let it draw."""
         p = np.ones(len(self.strategies)) if self.probabilities is None else self.probabilities
-        chosen = int(np.searchsorted(np.cumsum(p) / np.sum(p), rng.random(), side="right"))
+        chosen = int(np.searchsorted(np.cumsum(p) / np.sum(p), checked(rng).random(), side="right"))
         strategy = self.strategies[chosen]
         return None if strategy is None else strategy(x, y, rng)
 

@@ -1,14 +1,21 @@
-"""Cutting: a box of each image is taken from its partner, in place or resized."""
+"""Cutting: a box of each sample is taken from its partner, in place or resized.
 
+Signals (n, C, T) are cut along their one axis, images (n, C, H, W) along two, volumes
+(n, C, D, H, W) along three. Axes of length 1 have nothing to cut: with k longer ones, a box of
+relative volume v has sides v^(1/k) of them.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from vicinal.maths.laws import Beta
-from vicinal.mixing.draw import Draw, one_tensor, told, weights_like
+from vicinal.maths.randomness import checked
+from vicinal.mixing.draw import Draw, one_tensor, per_sample, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 Interval = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
@@ -20,17 +27,19 @@ class CutMix:
     """A box of relative area 1-λ, λ ~ Beta(alpha, alpha), comes from the partner.
 
     The box has the shape of the image, a centre drawn uniformly over the pixels, and is cut
-    off at the border. The share in the loss is the fraction of pixels kept, counted.
+    off at the border. The share in the loss is the fraction of pixels kept, counted. Of signals
+    (n, C, T), and images of height 1, an interval is cut, of volumes (n, C, D, H, W) a cuboid.
+    Images without channels pass as x[:, None].
 
     Args:
         alpha: shape of the law of λ, positive.
         pairing: how partners are chosen.
 
     Returns (when called with x, y, rng):
-        A Draw whose kept weights are 0 or 1, of shape (n, 1, ..., H, W).
+        A Draw whose kept weights are 0 or 1, of shape (n, 1, H, W); (n, 1, T) for signals.
 
     Raises:
-        ValueError: if alpha is not positive, or x is not a batch of images (n, ..., H, W).
+        ValueError: if alpha is not positive, or x has no side of more than one pixel.
 
     Source:
         Yun, Han, Oh, Chun, Choe, Yoo (2019), arXiv:1905.04899, section 3.1, whose alpha is 1; a
@@ -53,11 +62,11 @@ class CutMix:
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Draw:
         """Draw boxes and partners for this batch."""
-        height, width = image_size(x, "CutMix")
-        side = np.sqrt(1 - self.law.sample(len(x), rng))
-        rows, columns = interval(side, height, rng), interval(side, width, rng)
-        share = weights_like(x, 1 - area(rows, columns, height, width))
-        return Draw(partners(self.pairing, x, y, rng), outside(x, rows, columns), share)
+        sides = cut_sides(x, "CutMix")
+        side = root(1 - self.law.sample(len(x), rng), sides)
+        box = [interval(side, length, rng) for length in sides]
+        share = weights_like(x, 1 - volume(box, sides))
+        return Draw(partners(self.pairing, x, y, rng), outside(x, box), share)
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,8 @@ class ResizeMix:
     """The whole partner, resized by a factor τ ~ U(smallest, largest), is pasted somewhere.
 
     The share in the loss is the fraction of pixels that are not covered, 1 - τ² up to
-    rounding. Pixels are copied (nearest neighbour), so that the draw fits masks of class ids too.
+    rounding (1 - τ for signals, 1 - τ³ for volumes). Pixels are copied (nearest neighbour), so
+    that the draw fits masks of class ids too.
 
     Args:
         smallest, largest: range of τ, 0 <= smallest <= largest <= 1.
@@ -76,8 +86,8 @@ class ResizeMix:
         is read.
 
     Raises:
-        ValueError: if the box would be larger than the image or of negative size, or x is not
-            a batch of images (n, ..., H, W).
+        ValueError: if the box would be larger than the image or of negative size, x has no side of
+            more than one pixel, or even the largest box would have none.
 
     Source:
         Qin, Fang, Zhang, Liu, Wang, Wang (2020), arXiv:2012.11101, section 3.2, with its range,
@@ -100,14 +110,18 @@ class ResizeMix:
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Draw:
         """Draw sizes, places and partners for this batch."""
-        height, width = image_size(x, "ResizeMix")
-        side = rng.uniform(self.smallest, self.largest, len(x))
-        rows, columns = _within(side, height, rng), _within(side, width, rng)
-        place = _stretched(rows, height)[:, :, None] * width + _stretched(columns, width)[:, None]
+        sides = cut_sides(x, "ResizeMix")
+        _check_cuts(self.largest, sides, f"ResizeMix(largest={self.largest})")
+        side = checked(rng).uniform(self.smallest, self.largest, len(x))
+        box = [_within(side, length, rng) for length in sides]
+        place = np.zeros((len(x), *[1] * len(sides)), dtype=np.int64)
+        for axis, (ends, length) in enumerate(zip(box, sides, strict=True)):
+            read = _stretched(ends, length)
+            place = place * length + along(read, axis, len(sides))
         return Draw(
             partners(self.pairing, x, y, rng),
-            outside(x, rows, columns),
-            weights_like(x, 1 - area(rows, columns, height, width)),
+            outside(x, box),
+            weights_like(x, 1 - volume(box, sides)),
             torch.from_numpy(place).to(x.device),
         )
 
@@ -127,10 +141,11 @@ class HMix:
         pairing: how partners are chosen.
 
     Returns (when called with x, y, rng):
-        A Draw with kept weights of shape (n, 1, ..., H, W).
+        A Draw with kept weights of shape (n, 1, H, W); (n, 1, T) for signals.
 
     Raises:
-        ValueError: if alpha is not positive, r is not in [0, 1], or x is not a batch of images.
+        ValueError: if alpha is not positive, r is not in [0, 1], x has no side of more than one
+            pixel, or r is so small that no box would have one.
 
     Source:
         Park, Yun, Chun (2022), arXiv:2208.09913, section 5; its code shows r = 0.5, and alpha = 1
@@ -154,31 +169,66 @@ class HMix:
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Draw:
         """Draw boxes, weights and partners for this batch."""
-        height, width = image_size(x, "HMix")
+        sides = cut_sides(x, "HMix")
+        if self.r > 0:
+            largest = float(root(np.array([self.r]), sides)[0])
+            _check_cuts(largest, sides, f"HMix(r={self.r})")
         lam = Beta(self.alpha).sample(len(x), rng)
-        side = np.sqrt((1 - lam) * self.r)
-        rows, columns = interval(side, height, rng), interval(side, width, rng)
-        left = 1 - area(rows, columns, height, width)
+        side = root((1 - lam) * self.r, sides)
+        box = [interval(side, length, rng) for length in sides]
+        left = 1 - volume(box, sides)
         # rounding only shrinks the box, so the weight outside is at most 1; λ is 0 where all is cut
         weight = weights_like(x, lam / np.where(left > 0, left, 1))
-        keep = outside(x, rows, columns, weight)
+        keep = outside(x, box, weight)
         return Draw(partners(self.pairing, x, y, rng), keep, weights_like(x, lam))
 
 
-def image_size(x: Tensor, name: str) -> tuple[int, int]:
-    """Height and width of a batch of images.
+def cut_sides(x: Tensor, name: str, axes: tuple[int, ...] = (1, 2, 3)) -> tuple[int, ...]:
+    """The lengths of the axes that can be cut, those after samples and channels.
+
+    Args:
+        x: a batch.
+        name: of the strategy, for errors.
+        axes: how many such axes the strategy takes.
 
     Raises:
-        ValueError: if x has fewer than three axes.
+        ValueError: if x has another number of axes, or no such axis is longer than 1.
         TypeError: if x is not a tensor.
     """
     one_tensor(x)
-    if x.ndim < 3:
+    kinds = ("signals (n, C, T)", "images (n, C, H, W)", "volumes (n, C, D, H, W)")
+    taken = " or ".join(kinds[count - 1] for count in axes)
+    if x.ndim - 2 not in axes:
+        advice = "For tables and embeddings use Mixup." if x.ndim < 3 else "Mixup takes any shape."
+        if x.ndim == 3:
+            advice += " For images without channels pass x[:, None]."
+        raise ValueError(f"{name} takes {taken}, got shape {tuple(x.shape)}. {advice}")
+    sides = tuple(x.shape[2:])
+    if max(sides) < 2:
         raise ValueError(
-            f"{name} takes images (n, ..., H, W), got shape {tuple(x.shape)}. "
-            "For tables and embeddings use Mixup."
+            f"{name} cuts {taken} along sides of two pixels or more, got shape {tuple(x.shape)}, "
+            "where it would never cut. Use Mixup."
         )
-    return x.shape[-2], x.shape[-1]
+    return sides
+
+
+def root(volumes: Float[np.ndarray, " n"], sides: tuple[int, ...]) -> Float[np.ndarray, " n"]:
+    """The relative side of boxes of these relative volumes, which have the shape of the sample."""
+    axes = sum(length > 1 for length in sides)
+    if axes == 1:
+        return volumes
+    found: np.ndarray = np.sqrt(volumes) if axes == 2 else np.cbrt(volumes)
+    return found
+
+
+def _check_cuts(largest: float, sides: tuple[int, ...], what: str) -> None:
+    """Refuse boxes that never have a pixel: nothing would be mixed, or nothing cut."""
+    for length in sides:
+        if length > 1 and not largest * length >= 1:
+            raise ValueError(
+                f"{what} cuts boxes of at most {largest:.3g} of a side, which is less than a pixel "
+                f"of {length}, so it would never cut. Take a larger value, or Mixup."
+            )
 
 
 def interval(
@@ -187,29 +237,42 @@ def interval(
     rng: np.random.Generator,
     centre: Int[np.ndarray, " n"] | None = None,
 ) -> Interval:
-    """Intervals of relative length `side`, cut off at the border; centres uniform by default."""
-    size = (side * length).astype(np.int64)
+    """Intervals of relative length `side`, cut off at the border; centres uniform by default.
+
+    An axis of length 1 lies in the box as a whole.
+    """
+    size = (side * length).astype(np.int64) if length > 1 else np.ones(len(side), dtype=np.int64)
     start = (rng.integers(length, size=len(side)) if centre is None else centre) - size // 2
     return np.maximum(start, 0), np.minimum(start + size, length)
 
 
-def area(rows: Interval, columns: Interval, height: int, width: int) -> Float[np.ndarray, " n"]:
-    """Area of boxes, relative to the image."""
-    share: np.ndarray = (rows[1] - rows[0]) * (columns[1] - columns[0]) / (height * width)
+def volume(box: Sequence[Interval], sides: tuple[int, ...]) -> Float[np.ndarray, " n"]:
+    """Area or volume of boxes, relative to the whole."""
+    sizes = np.prod([after - first for first, after in box], axis=0)
+    share: np.ndarray = sizes / np.prod(sides)
     return share
 
 
+def along(values: Shaped[np.ndarray, "n length"], axis: int, axes: int) -> np.ndarray:
+    """Values along one of several axes, which broadcast along the others."""
+    shape = [1] * axes
+    shape[axis] = values.shape[1]
+    return values.reshape(len(values), *shape)
+
+
 def outside(
-    x: Tensor, rows: Interval, columns: Interval, weight: Float[Tensor, " n"] | None = None
-) -> Float[Tensor, "n *ones h w"]:
-    """1, or a weight, outside the boxes, 0 inside, for images of the shape of x."""
-    height, width = x.shape[-2:]
-    down = weights_like(x, _outside(rows, height))
-    across = weights_like(x, _outside(columns, width))
-    if weight is not None:
-        down, across = down * weight[:, None], across * weight[:, None]
-    keep = torch.maximum(down[:, :, None], across[:, None, :])
-    return keep.reshape(len(x), *[1] * (x.ndim - 3), height, width)
+    x: Tensor, box: Sequence[Interval], weight: Float[Tensor, " n"] | None = None
+) -> Float[Tensor, "n one *sides"]:
+    """1, or a weight, outside the boxes, 0 inside, for samples of the shape of x."""
+    sides = x.shape[2:]
+    keep: Tensor | None = None
+    for axis, (ends, length) in enumerate(zip(box, sides, strict=True)):
+        here = weights_like(x, along(_outside(ends, length), axis, len(sides)))
+        if weight is not None:
+            here = here * per_sample(weight, here.ndim)
+        keep = here if keep is None else torch.maximum(keep, here)
+    assert keep is not None
+    return keep[:, None]
 
 
 def _outside(ends: Interval, length: int) -> np.ndarray:
@@ -219,7 +282,7 @@ def _outside(ends: Interval, length: int) -> np.ndarray:
 
 def _within(side: Float[np.ndarray, " n"], length: int, rng: np.random.Generator) -> Interval:
     """Intervals of relative length `side` at a uniform place where they fit."""
-    size = (side * length).astype(np.int64)
+    size = (side * length).astype(np.int64) if length > 1 else np.ones(len(side), dtype=np.int64)
     start = rng.integers(length - size + 1)
     return start, start + size
 

@@ -24,16 +24,16 @@ class Draw:
         keep: own weight per coordinate; it broadcasts against x. One weight per sample, of
             any number of axes, fits inputs, hidden features and tables alike.
         share: own weight in the loss, in [0, 1].
-        place: which coordinate of the partner is read at each coordinate of the last two axes,
-            counted row by row; None reads the same coordinate.
+        place: which coordinate of the partner is read at each coordinate of the last axes, those
+            that are cut, counted row by row; None reads the same coordinate.
         own_place: the same for the sample itself.
     """
 
     partner: Int[Tensor, " n"]
     keep: Float[Tensor, "n *rest"]
     share: Float[Tensor, " n"]
-    place: Int[Tensor, "n height width"] | None = None
-    own_place: Int[Tensor, "n height width"] | None = None
+    place: Int[Tensor, "n *sides"] | None = None
+    own_place: Int[Tensor, "n *sides"] | None = None
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> "Draw":
         """The same draw on another device, for batches that are moved after they were drawn."""
@@ -141,6 +141,20 @@ def one_tensor(x: Tensor) -> None:
         )
 
 
+def tensors(**values: object) -> None:
+    """Refuse arrays, lists and the like where tensors are computed with.
+
+    Raises:
+        TypeError: if a value is not a tensor.
+    """
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"{name} must be a tensor, got {type(value).__name__}. Arrays pass as "
+                f"torch.from_numpy({name}), lists as torch.tensor({name})."
+            )
+
+
 def per_sample(share: Tensor, ndim: int) -> Tensor:
     """Shares (n,) as kept weights for samples of any shape."""
     return share.reshape(len(share), *[1] * (ndim - 1))
@@ -156,12 +170,24 @@ def sources(draw: Mixture) -> list[tuple[Tensor | None, Tensor]]:
 
 def check_draw(x: Tensor, draw: Mixture) -> None:
     """Refuse a draw that needs the model, or was made for another batch size or device."""
+    if not isinstance(draw, Draw | Blend) and not isinstance(draw, Objective):
+        raise TypeError(
+            f"a draw is needed, got {type(draw).__name__}. Call a strategy for it, as in "
+            "Mixup(0.2)(x, y, rng), or pass None to leave all unmixed."
+        )
     if not isinstance(draw, Draw | Blend):
         raise TypeError(
             f"{type(draw).__name__} is not a plain draw, it needs the model: use "
             "vicinal_losses(model, x, y, draw, loss). Its attribute draw holds the mixture."
         )
-    rows = draw.partner if isinstance(draw, Draw) else draw.partners
+    if isinstance(draw, Draw):
+        rows = draw.partner
+        tensors(partner=rows, keep=draw.keep, share=draw.share)
+    else:
+        rows = draw.partners
+        tensors(partners=rows, shares=draw.shares)
+    if not x.ndim:
+        raise ValueError("mixing needs a batch, first axis the examples, got a single number.")
     if len(rows) != len(x):
         raise ValueError(
             f"the draw was made for {len(rows)} examples, this batch has {len(x)}. "

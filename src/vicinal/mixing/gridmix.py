@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vicinal.maths.laws import Beta
 from vicinal.mixing.cells import pixels
-from vicinal.mixing.cutting import image_size
+from vicinal.mixing.cutting import along, cut_sides
 from vicinal.mixing.draw import Draw, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
@@ -20,14 +20,16 @@ class GridMix:
 
     Args:
         alpha: shape of the law of λ, positive.
-        cells: cells along each side, 1 or more; images smaller than that get a cell per pixel.
+        cells: cells along each side, 2 or more; images smaller than that get a cell per pixel.
+            Signals (n, C, T) have that many cells in all.
         pairing: how partners are chosen.
 
     Returns (when called with x, y, rng):
-        A Draw whose kept weights are 0 or 1, of shape (n, 1, ..., H, W).
+        A Draw whose kept weights are 0 or 1, of shape (n, 1, H, W); (n, 1, T) for signals.
 
     Raises:
-        ValueError: if alpha is not positive, there is no cell, or x is not a batch of images.
+        ValueError: if alpha is not positive, there are fewer than two cells, or x has no side of
+            more than one pixel.
 
     Source:
         Baek, Bang, Shim (2021), Pattern Recognition 109, 107594: its mixing by grid cells, without
@@ -45,20 +47,24 @@ class GridMix:
 
     def __post_init__(self) -> None:
         Beta(self.alpha)
-        if not (self.cells >= 1 and self.cells % 1 == 0):
+        if not (self.cells >= 2 and self.cells % 1 == 0):
             raise ValueError(
-                f"cells must be a whole number, at least 1 along each side, got {self.cells}."
+                f"cells must be a whole number, at least 2 along each side, got {self.cells}. A "
+                "single cell would be the whole of one image: nothing would be mixed."
             )
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Draw:
         """Draw cells and partners for this batch."""
-        height, width = image_size(x, "GridMix")
-        n, side = len(x), int(self.cells)
+        sides = cut_sides(x, "GridMix")
+        n, count = len(x), int(self.cells)
         lam = Beta(self.alpha).sample(n, rng)
-        cells = rng.random((n, side, side)) < lam[:, None, None]
-        rows, columns = pixels(height, side), pixels(width, side)
-        # across first, so that down whole rows are copied, in the type that they end in
-        mask = cells.repeat(columns, axis=2).astype(np.float32).repeat(rows, axis=1)
-        keep = weights_like(x, mask).reshape(n, *[1] * (x.ndim - 3), height, width)
-        share = (rows @ cells @ columns) / (height * width)
+        cells = rng.random((n, *[count] * len(sides))) < along(lam[:, None], 0, len(sides))
+        sizes = [pixels(length, count) for length in sides]
+        mask, share = cells, cells.astype(np.float64)
+        # the last axis first, so that whole rows are copied, in the type that they end in
+        for axis in reversed(range(len(sides))):
+            share = share @ sizes[axis]
+            mask = mask.repeat(sizes[axis], axis=axis + 1).astype(np.float32, copy=False)
+        keep = weights_like(x, mask)[:, None]
+        share = share / np.prod(sides)
         return Draw(partners(self.pairing, x, y, rng), keep, weights_like(x, share))

@@ -10,16 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vicinal.machine.names import near
 from vicinal.maths.laws import Beta
 from vicinal.mixing.apply import mix
 from vicinal.mixing.draw import Draw, Loss, Model, moved, per_sample, told, weights_like
 from vicinal.mixing.labels import mixed_loss
+from vicinal.mixing.layers import INPUT, full_name, hidden_layers, named_layers, submodule
 from vicinal.mixing.pairing import Pairing, partners, shuffle
+from vicinal.mixing.watch import check_once, uncompiled
 from vicinal.models.forward import unwrapped
-
-INPUT = ""
-"""The layer that stands for the input of the model."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,9 @@ class ManifoldMixup:
 
     Args:
         layers: names of modules as in ``model.named_modules()``, whose outputs are mixed; ""
-            is the input of the model. None means the input and the children of the model (of
-            its nested nn.Sequential), all but the last.
+            is the input of the model. Names within a wrapped model are found too. None means the
+            input and the stages, blocks or layers within the model, see
+            `vicinal.mixing.layers.hidden_layers`.
         alpha: shape of the law of λ ~ Beta(alpha, alpha), positive.
         pairing: how partners are chosen.
 
@@ -39,6 +38,11 @@ class ManifoldMixup:
 
     Raises:
         ValueError: if alpha is not positive, or layers is empty or a single string.
+        TypeError: if layers holds anything but names.
+
+    The model is run once more with the first batch, to see that each layer runs exactly once; where
+    nothing is left but the input, the loss raises a ValueError. Of a compiled model, a pass that
+    is mixed within runs uncompiled.
 
     Source:
         Verma et al. (2019), arXiv:1806.05236, section 3, with alpha = 2 as its code has for CIFAR
@@ -76,16 +80,17 @@ class HiddenDraw:
     position: float
     layers: tuple[str, ...] | None
 
-    def layer(self, model: Model) -> str:
-        """The name of the layer drawn."""
-        names = hidden_layers(model) if self.layers is None else self.layers
+    def layer(self, model: Model, x: Any = None) -> str:
+        """The name of the layer drawn; with a batch x, of those that run once in a pass over it."""
+        if self.layers is None:
+            names = hidden_layers(model, x)
+        else:
+            names = named_layers(model, self.layers, x)
         return names[int(self.position * len(names))]
 
     def losses(self, model: Model, x: Any, y: Tensor, loss: Loss) -> Float[Tensor, " n"]:
         """The mixed loss of the outputs, with hidden features mixed."""
-        for name in self.layers or ():
-            submodule(model, name)  # a wrong name is told on the first batch
-        with hidden_mix(model, self.layer(model), self.draw):
+        with hidden_mix(model, self.layer(model, x), self.draw):
             outputs = unwrapped(model(x))
         return mixed_loss(loss, outputs, y, self.draw)
 
@@ -124,6 +129,10 @@ def hidden_mix(model: Model, layer: str, draw: Draw) -> Any:
 def changed(model: Model, layer: str, change: Callable[[Any], Any]) -> Iterator[None]:
     """A context in which the output of one module (or the input of the model) is changed."""
     module = submodule(model, layer)
+    assert isinstance(model, nn.Module)
+    hidden = full_name(model, layer) != INPUT
+    if hidden:
+        _refuse_replicas(model)
     calls = 0
 
     def before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -136,68 +145,45 @@ def changed(model: Model, layer: str, change: Callable[[Any], Any]) -> Iterator[
         calls += 1
         return change(output)
 
-    if layer == INPUT:
-        handle = module.register_forward_pre_hook(before)
-    else:
+    if hidden:
         handle = module.register_forward_hook(after)
+    else:
+        handle = module.register_forward_pre_hook(before)
     try:
-        yield
+        with uncompiled(model):
+            yield
     finally:
         handle.remove()
-    if calls != 1:
-        raise ValueError(
-            f"the layer {layer!r} ran {calls} times in one pass of the model, so mixing there has "
-            "no meaning. Name a module that runs once: pass layers=(...)."
-        )
+    check_once(layer, calls)
 
 
-def submodule(model: Model, layer: str) -> nn.Module:
-    """The module of this name.
-
-    Raises:
-        TypeError: if the model is not an nn.Module.
-        ValueError: if there is none, with near names.
-    """
-    if not isinstance(model, nn.Module):
-        raise TypeError(
-            f"mixing at a layer needs the model as an nn.Module, got {type(model).__name__}. Pass "
-            "the module itself, not a function that calls it."
-        )
-    modules: dict[str, nn.Module] = dict(model.named_modules())
-    if layer not in modules:
-        names = [name for name in modules if name]
-        found = near(layer, names, 3) or names[:6]
-        raise ValueError(
-            f"the model has no module {layer!r}. Near: {', '.join(found) or 'none'}. Names are "
-            'those of model.named_modules(); "" is the input.'
-        )
-    return modules[layer]
-
-
-def hidden_layers(model: Model) -> tuple[str, ...]:
-    """The input and the children of the model, nested nn.Sequential opened, all but the last.
-
-    Raises:
-        TypeError: if the model is not an nn.Module.
-    """
-    return (INPUT, *_children(submodule(model, INPUT), "")[:-1])
-
-
-def _children(module: nn.Module, prefix: str) -> list[str]:
-    names = []
-    for name, child in module.named_children():
-        opened = _children(child, f"{prefix}{name}.") if isinstance(child, nn.Sequential) else []
-        names += opened or [f"{prefix}{name}"]
-    return names
+def _refuse_replicas(model: nn.Module) -> None:
+    for part in model.modules():
+        if isinstance(part, nn.DataParallel) and len(part.device_ids) > 1:
+            raise ValueError(
+                f"DataParallel cuts the batch among {len(part.device_ids)} devices, and partners "
+                "may lie on others, so hidden features cannot be mixed there. Pass model.module, "
+                "or use DistributedDataParallel."
+            )
 
 
 def check_layers(layers: tuple[str, ...] | None) -> None:
-    """Refuse a single name in place of several, and none at all."""
-    if layers is not None and (isinstance(layers, str) or not layers):
+    """Refuse a single name in place of several, none at all, and what is no name."""
+    if layers is None:
+        return
+    if isinstance(layers, int | float):
+        raise TypeError(
+            f"layers must be a tuple of names of modules, got {layers!r}. It comes first; "
+            f"the shape of the law of λ is a keyword: alpha={layers!r}."
+        )
+    if isinstance(layers, str) or not isinstance(layers, tuple | list) or not layers:
         raise ValueError(
             f"layers must be a tuple of one name or more, got {layers!r}. For a single layer pass "
             'layers=("name",); for the default pass None.'
         )
+    for name in layers:
+        if not isinstance(name, str):
+            raise TypeError(f"layers must hold names of modules, got {name!r} among {layers!r}.")
 
 
 def one_weight(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vicinal.maths.randomness import checked
 from vicinal.mixing.draw import Blend, told, weight_dtype, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
@@ -53,7 +54,7 @@ class DirichletMixup:
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Blend:
         """Draw weights and partners for this batch."""
         unit = torch.finfo(weight_dtype(x)).eps / 2  # sums of its multiples up to 1 are exact
-        weights = rng.dirichlet([self.alpha] * int(self.k), len(x))
+        weights = checked(rng).dirichlet([self.alpha] * int(self.k), len(x))
         ends = np.round(np.cumsum(weights, axis=1) / unit)
         ends[:, -1] = 1 / unit
         shares = np.diff(np.minimum(ends, 1 / unit), axis=1, prepend=0) * unit

@@ -9,7 +9,7 @@ ROWS = 2**22  # entries of a block of a distance matrix: 32 MB in float64
 
 def blocks(n: int) -> list[slice]:
     """Rows of an n×n matrix in blocks that take 32 MB."""
-    rows = max(1, ROWS // n)
+    rows = max(1, ROWS // max(n, 1))
     return [slice(first, min(first + rows, n)) for first in range(0, n, rows)]
 
 

@@ -18,6 +18,7 @@ from vicinal.mixing.draw import (
     check_draw,
     per_sample,
     sources,
+    tensors,
 )
 from vicinal.models.forward import unwrapped
 
@@ -51,7 +52,14 @@ def mixed_loss(
     Source:
         Zhang, Cissé, Dauphin, Lopez-Paz (2018), arXiv:1710.09412, section 2.
     """
+    tensors(outputs=outputs, y=y)
+    if outputs.shape[:1] != y.shape[:1] or not y.ndim:
+        raise ValueError(
+            f"outputs and y must have a row for each example, got shapes {tuple(outputs.shape)} "
+            f"and {tuple(y.shape)}."
+        )
     own = loss(outputs, y)
+    tensors(losses=own)
     if own.shape != y.shape[:1]:
         raise ValueError(
             f"loss must give one value per example, shape {tuple(y.shape[:1])}, got "
@@ -62,9 +70,9 @@ def mixed_loss(
         return own
     check_draw(y, draw)
     (_, share), *others = sources(draw)
-    total = share * own
+    total = _weighed(share, own)
     for rows, share in others:
-        total = total + share * loss(outputs, y[rows])
+        total = total + _weighed(share, loss(outputs, y[rows]))
     return total
 
 
@@ -86,6 +94,9 @@ def soft_targets(
         ValueError: if class ids are out of range, soft labels have another width, or do not
             sum to 1.
     """
+    tensors(y=y)
+    if draw is not None:
+        check_draw(y, draw)
     if y.is_floating_point():
         _check_soft(y, classes)
         labels = y
@@ -118,6 +129,7 @@ def mixed_values(y: Float[Tensor, "n *rest"], draw: Mixture | None) -> Float[Ten
         TypeError: if y holds integers: whether those are classes or values is not guessed.
         ValueError: if the draw was made for another batch size or device.
     """
+    tensors(y=y)
     if not y.is_floating_point():
         raise TypeError(
             f"mixed_values takes floating targets, got {y.dtype}. If they are class ids, use "
@@ -127,10 +139,16 @@ def mixed_values(y: Float[Tensor, "n *rest"], draw: Mixture | None) -> Float[Ten
         return y
     check_draw(y, draw)
     (_, share), *others = sources(draw)
-    mixed = per_sample(share.to(y.dtype), y.ndim) * y
+    mixed = _weighed(share.to(y.dtype), y)
     for rows, share in others:
-        mixed = mixed + per_sample(share.to(y.dtype), y.ndim) * y[rows]
+        mixed = mixed + _weighed(share.to(y.dtype), y[rows])
     return mixed
+
+
+def _weighed(share: Tensor, values: Tensor) -> Tensor:
+    """Values times their shares; nothing of values without a share, infinite ones too."""
+    share = per_sample(share, values.ndim)
+    return (share * values).masked_fill(share == 0, 0)
 
 
 def vicinal_losses(

@@ -3,7 +3,7 @@
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from vicinal.mixing.draw import Mixture
+from vicinal.mixing.draw import Mixture, tensors
 from vicinal.mixing.labels import soft_targets
 
 
@@ -29,7 +29,7 @@ def expected_accuracy(
     Raises:
         ValueError: if `top` is not in 1..classes, or y does not fit the outputs.
     """
-    _check_top(top, outputs)
+    _check_top(top, outputs, y)
     targets = soft_targets(y, draw, outputs.shape[1])
     return targets.gather(1, outputs.topk(top, dim=1).indices).sum(1)
 
@@ -55,11 +55,16 @@ def dominant_accuracy(
     Raises:
         ValueError: if `top` is not in 1..classes, or y does not fit the outputs.
     """
-    _check_top(top, outputs)
+    _check_top(top, outputs, y)
     dominant = soft_targets(y, draw, outputs.shape[1]).argmax(1, keepdim=True)
     return (outputs.topk(top, dim=1).indices == dominant).any(1)
 
 
-def _check_top(top: int, outputs: Tensor) -> None:
+def _check_top(top: int, outputs: Tensor, y: Tensor) -> None:
+    tensors(outputs=outputs, y=y)
+    if outputs.ndim != 2:
+        raise ValueError(f"outputs must have shape (n, classes), got {tuple(outputs.shape)}.")
+    if outputs.shape[:1] != y.shape[:1]:
+        raise ValueError(f"outputs has {len(outputs)} rows, y has shape {tuple(y.shape)}.")
     if not 1 <= top <= outputs.shape[1]:
         raise ValueError(f"top must lie in 1..{outputs.shape[1]}, the classes, got {top}.")

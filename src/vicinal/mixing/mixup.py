@@ -76,6 +76,9 @@ class Mixup:
 def k_mixup(alpha: float = 1.0, k: int = 16) -> Mixup:
     """Mixup of blocks of k samples with the k others that fit best: `Assignment` pairing.
 
+    Nobody is mixed with itself. A batch of n is cut into blocks of at most n/2 samples: for blocks
+    of k it must hold 2k or more.
+
     Args:
         alpha: shape of the law of λ, positive.
         k: size of the blocks.
@@ -89,6 +92,9 @@ def k_mixup(alpha: float = 1.0, k: int = 16) -> Mixup:
 
 def c_mixup(bandwidth: float, alpha: float = 2.0) -> Mixup:
     """Mixup of samples with similar targets, for regression: `LabelKernel` pairing.
+
+    A sample may be drawn as its own partner, as in the source, and then is not mixed; `LabelKernel`
+    says how often.
 
     Args:
         bandwidth: σ of the kernel, positive, in the units of y.

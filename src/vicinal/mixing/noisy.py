@@ -106,7 +106,7 @@ class NoisyDraw:
 
     def losses(self, model: Model, x: Any, y: Tensor, loss: Loss) -> Float[Tensor, " n"]:
         """The mixed loss of the outputs, with hidden features mixed and disturbed."""
-        layer = self.hidden.layer(model)
+        layer = self.hidden.layer(model, x)
         with changed(model, layer, lambda h: self.noisy(mix(h, self.draw))):
             outputs = unwrapped(model(x))
         return mixed_loss(loss, outputs, y, self.draw)

@@ -14,7 +14,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from vicinal.mixing.draw import one_tensor
+from vicinal.maths.randomness import checked
+from vicinal.mixing.draw import one_tensor, tensors
 from vicinal.mixing.label_kernel import blocks, near_values, near_vectors
 
 Partners = Int[np.ndarray, " n"]
@@ -30,7 +31,16 @@ def partners(pairing: Pairing, x: Tensor, y: Tensor, rng: np.random.Generator) -
         TypeError: if x is not a tensor.
     """
     one_tensor(x)
-    rows = np.asarray(pairing(x, y, rng))
+    if not callable(pairing):
+        raise TypeError(
+            f"pairing must be a function of (x, y, rng) to partners, got {pairing!r}. Pass one of "
+            "vicinal.pairing, as in pairing=vicinal.pairing.derangement."
+        )
+    if not x.ndim:
+        raise ValueError("a strategy draws for a batch, got a single number.")
+    rows = np.asarray(pairing(x, y, checked(rng)))
+    if not np.issubdtype(rows.dtype, np.integer):
+        raise TypeError(f"a pairing must give whole numbers, got {rows.dtype}.")
     if rows.shape != (len(x),) or not (len(x) == 0 or 0 <= rows.min() <= rows.max() < len(x)):
         raise ValueError(
             f"a pairing must give one partner in 0..{len(x) - 1} for each of {len(x)} samples, "
@@ -123,7 +133,11 @@ def other_class(x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
 class LabelKernel:
     r"""C-Mixup: partners with similar labels, $P(j|i) \propto e^{-\|y_i-y_j\|^2 / 2\sigma^2}$.
 
-    The sample itself counts among the candidates, as in the source. Labels of one number are
+    The sample itself counts among the candidates, as in the source, with the largest weight of
+    all. So some samples are not mixed: of 64 with standard normal labels 10 % at σ = 0.3, 25 % at
+    σ = 0.1 (of 16: 30 % and 58 %), where a shuffle leaves 1.6 % alone.
+
+    Labels of one number are
     drawn by rejection from an envelope of steps, exactly, in O(n log n) time and O(n) memory;
     labels of several numbers by inverting each row of the kernel, in O(n²) time and O(n) memory.
 
@@ -150,12 +164,15 @@ class LabelKernel:
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
         """Draw partners for this batch."""
+        tensors(y=y)
+        if not y.ndim:
+            raise ValueError("LabelKernel needs a target for each sample, got a single number.")
         if not y.is_floating_point():
             raise TypeError(
                 f"LabelKernel compares values, got targets of {y.dtype}. If they are values, "
                 "pass y.float(); for class ids use same_class."
             )
-        labels = y.detach().cpu().double().numpy().reshape(len(y), -1) / self.bandwidth
+        labels = y.detach().cpu().double().reshape(-1, y[:1].numel() or 1).numpy() / self.bandwidth
         if not np.isfinite(labels).all():
             raise ValueError("LabelKernel needs finite labels, got NaN or infinity.")
         if labels.shape[1] == 1:
@@ -168,34 +185,42 @@ class Assignment:
     """k-mixup: blocks of k random samples meet k others by optimal assignment.
 
     Among all ways to pair two blocks, the one with the least sum of squared distances
-    between inputs is taken (SciPy). The blocks together pair by a permutation.
+    between inputs is taken (SciPy). The two blocks share no sample, so nobody meets itself; all
+    blocks together pair by a permutation. In a batch of n a block has at most n/2 samples, the last
+    one may be smaller; in a batch of 1 the sample meets itself, as with `shuffle`.
 
     Args:
-        k: size of the blocks; 1 is `shuffle`. The last block may be smaller.
+        k: size of the blocks; 1 pairs along one random cycle through the batch.
 
     Raises:
-        ValueError: if k is not at least 1.
+        ValueError: if k is not a whole number, at least 1.
 
     Source:
-        Greenewald, Gu, Yurochkin, Solomon, Chien (2023), arXiv:2106.02933, section 2; there the
-        two blocks are drawn independently, here without replacement within the batch.
+        Greenewald, Gu, Yurochkin, Solomon, Chien (2023), arXiv:2106.02933, section 2; there both
+        blocks are drawn from all the data, for each mixture anew, so that they share samples only
+        by rare chance. Here they are disjoint parts of one batch. In batches of fewer than 2k
+        samples the blocks are smaller than asked for, so partners lie further away.
     """
 
     k: int = 16
 
     def __post_init__(self) -> None:
-        if not self.k >= 1:
-            raise ValueError(f"k must be at least 1 sample per block, got {self.k}.")
+        if not (self.k >= 1 and self.k % 1 == 0):
+            raise ValueError(f"k must be at least 1 sample per block, and whole, got {self.k}.")
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> Partners:
         """Draw blocks and assign partners."""
-        values = x.detach().cpu().flatten(1)
-        flat = (values if values.dtype == torch.float64 else values.float()).numpy()
+        n = len(x)
+        order = rng.permutation(n)
+        if n < 2:
+            return order
+        flat = _flat(x, x.dtype == torch.float64)
         flat = flat - flat.mean(0)
-        own, other = rng.permutation(len(x)), rng.permutation(len(x))
-        rows = np.empty(len(x), dtype=np.int64)
-        for first in range(0, len(x), self.k):
-            here, there = own[first : first + self.k], other[first : first + self.k]
+        size = min(int(self.k), n // 2)
+        across = np.roll(order, -size)  # so far on that no block meets one of its own samples
+        rows = np.empty(n, dtype=np.int64)
+        for first in range(0, n, size):
+            here, there = order[first : first + size], across[first : first + size]
             # least squared distance is largest inner product: the squares are paired anyhow
             product = flat[here] @ flat[there].T
             rows[here] = there[linear_sum_assignment(product, maximize=True)[1]]
@@ -227,7 +252,7 @@ class Nearest:
                 f"Nearest(k={self.k}) needs more than {self.k} samples, got a batch of {n}. Take "
                 "a smaller k, or drop the last batch (drop_last=True)."
             )
-        flat = _flat(x)
+        flat = _flat(x, exact=True)
         rows = np.empty(n, dtype=np.int64)
         choice = rng.integers(self.k, size=n)
         for block in blocks(n):
@@ -255,6 +280,7 @@ class Given:
 
 
 def _ids(y: Tensor) -> Int[np.ndarray, " n"]:
+    tensors(y=y)
     if y.is_floating_point() or y.ndim != 1:
         raise TypeError(
             f"pairing by class needs class ids (n,), got {y.dtype} of shape {tuple(y.shape)}. If "
@@ -263,5 +289,13 @@ def _ids(y: Tensor) -> Int[np.ndarray, " n"]:
     return y.cpu().numpy()
 
 
-def _flat(x: Tensor) -> Float[np.ndarray, "n d"]:
-    return x.detach().cpu().double().numpy().reshape(len(x), -1)
+def _flat(x: Tensor, exact: bool) -> Float[np.ndarray, "n d"]:
+    """Inputs as rows of numbers, in float64 or in float32."""
+    one_tensor(x)
+    if x.is_complex():
+        raise TypeError("pairing by distance needs real inputs. Pass torch.view_as_real(x).")
+    values = x.detach().cpu().to(torch.float64 if exact else torch.float32)
+    values = values.reshape(len(x), x[:1].numel())
+    if not torch.isfinite(values).all():
+        raise ValueError("pairing by distance needs finite inputs, got NaN or infinity.")
+    return values.numpy()

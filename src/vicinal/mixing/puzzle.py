@@ -13,7 +13,7 @@ from vicinal.maths.laws import Beta
 from vicinal.mixing.apply import mix
 from vicinal.mixing.blocks import cheapest_masks, finer, moves
 from vicinal.mixing.cells import Cells, pixels
-from vicinal.mixing.cutting import image_size
+from vicinal.mixing.cutting import cut_sides
 from vicinal.mixing.draw import Draw, Loss, Model, moved, told, weights_like
 from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.pairing import Pairing, partners, shuffle
@@ -58,7 +58,8 @@ class PuzzleMix:
         A PuzzleDraw: apply it with `vicinal_losses`, or see the mask with `resolve`.
 
     Raises:
-        ValueError: if a parameter is out of range, or x is not a batch of images (n, ..., H, W).
+        ValueError: if a parameter is out of range, or x is not a batch of images (n, C, H, W), one
+            side of two pixels or more.
 
     Source:
         Kim, Choo, Song (2020), arXiv:2009.06962, equation 4, with the weights and scales of its
@@ -93,7 +94,7 @@ class PuzzleMix:
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> "PuzzleDraw":
         """Draw λ and partners for this batch, and how fine the mask is."""
-        image_size(x, "PuzzleMix")
+        cut_sides(x, "PuzzleMix", (2,))
         lam = torch.from_numpy(Beta(self.alpha).sample(len(x), rng)).to(x.device)
         blocks = int(rng.choice(BLOCKS))
         return PuzzleDraw(partners(self.pairing, x, y, rng), lam, blocks, self)
@@ -115,7 +116,7 @@ class PuzzleDraw:
 
     def resolve(self, model: Model, x: Tensor, y: Tensor, loss: Loss) -> Draw:
         """The plain draw, with the mask and the moves that are best for this model."""
-        grid = Cells(*(pixels(s, min(self.blocks, s)) for s in image_size(x, "PuzzleMix")))
+        grid = Cells(*(pixels(s, min(self.blocks, s)) for s in cut_sides(x, "PuzzleMix", (2,))))
         cells = grid.split(max(1, FINEST // self.blocks))
         salient = _in_cells(input_saliency(model, x, y, loss), cells)
         partner = self.partner.cpu().numpy()
@@ -136,8 +137,7 @@ class PuzzleDraw:
         )
         share = (mask * grid.area()).sum((1, 2)) / grid.area().sum()
         keep = weights_like(x, grid.fill(mask))
-        keep = keep.reshape(len(x), *[1] * (x.ndim - 3), *keep.shape[1:])
-        return Draw(self.partner, keep, weights_like(x, share), place=other, own_place=own)
+        return Draw(self.partner, keep[:, None], weights_like(x, share), place=other, own_place=own)
 
     def losses(self, model: Model, x: Any, y: Tensor, loss: Loss) -> Float[Tensor, " n"]:
         """The mixed loss of the batch put together of salient blocks."""
@@ -162,8 +162,7 @@ def _in_cells(
 def _means(x: Float[Tensor, "n *rest"], cells: Cells) -> Float[np.ndarray, "n channels d a"]:
     """Mean values of cells, of each channel."""
     wide = x.detach().to(torch.promote_types(x.dtype, torch.float32))
-    images = wide.flatten(1, -3) if x.ndim > 3 else wide[:, None]
-    means: np.ndarray = cells.sums(images).cpu().double().numpy() / cells.area()
+    means: np.ndarray = cells.sums(wide).cpu().double().numpy() / cells.area()
     return means
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vicinal.maths.laws import Beta
-from vicinal.mixing.draw import Draw, per_sample, told, weights_like
+from vicinal.mixing.draw import Draw, per_sample, tensors, told, weights_like
 from vicinal.mixing.pairing import Pairing, partners, shuffle
 
 
@@ -70,6 +70,8 @@ class Remix:
         lam = Beta(self.alpha).sample(len(x), rng)
         partner = partners(self.pairing, x, y, rng)
         size = self._sizes(y)
+        if len(size) != len(x):
+            raise ValueError(f"x holds {len(x)} examples, y {len(size)}. They must be as many.")
         ratio = size / size[partner.cpu().numpy()]
         share = np.where((ratio >= self.kappa) & (lam < self.tau), 0.0, lam)
         share = np.where((ratio <= 1 / self.kappa) & (1 - lam < self.tau), 1.0, share)
@@ -78,12 +80,15 @@ class Remix:
 
     def _sizes(self, y: Tensor) -> np.ndarray:
         """Number of examples of the class of each sample."""
+        tensors(y=y)
         if y.is_floating_point() or y.ndim != 1:
             raise TypeError(
                 f"Remix needs class ids (n,), got {y.dtype} of shape {tuple(y.shape)}. If y holds "
                 "class ids as floats, pass y.long(); for one-hot labels y.argmax(1)."
             )
         ids = y.cpu().long()
+        if len(ids) and int(ids.min()) < 0:
+            raise ValueError(f"class ids must be 0 or more, got {int(ids.min())}.")
         if self.counts is None:
             return torch.bincount(ids)[ids].numpy()
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(self.counts):

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vicinal.mixing.apply import at_place, fitted
+from vicinal.mixing.apply import at_place, between, fitted
 from vicinal.mixing.draw import Draw, check_draw
 
 NUMBERS = 2**24  # coordinates of inputs that are mixed at once: 64 MB
@@ -30,7 +30,7 @@ def mix_rows(x: Float[Tensor, "n *rest"], draw: Draw, rows: slice) -> Float[Tens
         other = at_place(other, draw.place[rows])
     if draw.own_place is not None:
         own = at_place(own, draw.own_place[rows])
-    return torch.lerp(other, own, keep[rows] if len(keep) > 1 else keep)
+    return between(other, own, keep[rows] if len(keep) > 1 else keep)
 
 
 def outputs_for(

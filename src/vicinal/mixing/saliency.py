@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vicinal.maths.laws import Beta
 from vicinal.mixing.apply import mix
-from vicinal.mixing.cutting import area, image_size, interval, outside
+from vicinal.mixing.cutting import cut_sides, interval, outside, root, volume
 from vicinal.mixing.draw import Draw, Loss, Model, moved, told, weights_like
 from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.pairing import Pairing, partners, shuffle
@@ -23,7 +23,8 @@ class SaliencyMix:
 
     That pixel is where the gradient of the partner's loss by the input is largest. It needs the
     model, so the box is placed when the draw is applied; nothing is random by then. The box
-    is cut off at the border; the share in the loss is the fraction of pixels kept, counted.
+    is cut off at the border; the share in the loss is the fraction of pixels kept, counted. Of
+    signals (n, C, T) it is an interval, of volumes (n, C, D, H, W) a cuboid.
 
     Args:
         alpha: shape of the law of λ, positive.
@@ -33,7 +34,7 @@ class SaliencyMix:
         A SaliencyDraw: apply it with `vicinal_losses`, or see the box with `resolve`.
 
     Raises:
-        ValueError: if alpha is not positive, or x is not a batch of images (n, ..., H, W).
+        ValueError: if alpha is not positive, or x has no side of more than one pixel.
 
     Source:
         Uddin, Monira, Shin, Chung, Bae (2021), arXiv:2006.01791, section 3, with its alpha = 1;
@@ -52,8 +53,8 @@ class SaliencyMix:
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> "SaliencyDraw":
         """Draw sizes and partners for this batch."""
-        image_size(x, "SaliencyMix")
-        side = np.sqrt(1 - Beta(self.alpha).sample(len(x), rng))
+        sides = cut_sides(x, "SaliencyMix")
+        side = root(1 - Beta(self.alpha).sample(len(x), rng), sides)
         return SaliencyDraw(partners(self.pairing, x, y, rng), torch.from_numpy(side).to(x.device))
 
 
@@ -71,13 +72,13 @@ class SaliencyDraw:
 
     def resolve(self, model: Model, x: Tensor, y: Tensor, loss: Loss) -> Draw:
         """The plain draw, with each box around the pixel that matters most to this model."""
-        height, width = image_size(x, "SaliencyMix")
-        pixel = input_saliency(model, x, y, loss).flatten(1).argmax(1)[self.partner].cpu().numpy()
+        sides = cut_sides(x, "SaliencyMix")
+        found = input_saliency(model, x, y, loss).flatten(1).argmax(1)[self.partner].cpu().numpy()
+        centres = np.unravel_index(found, sides)
         side, rng = self.side.cpu().numpy(), np.random.default_rng(0)  # not used: centres given
-        rows = interval(side, height, rng, centre=pixel // width)
-        columns = interval(side, width, rng, centre=pixel % width)
-        share = weights_like(x, 1 - area(rows, columns, height, width))
-        return Draw(self.partner, outside(x, rows, columns), share)
+        box = [interval(side, n, rng, centre) for n, centre in zip(sides, centres, strict=True)]
+        share = weights_like(x, 1 - volume(box, sides))
+        return Draw(self.partner, outside(x, box), share)
 
     def losses(self, model: Model, x: Any, y: Tensor, loss: Loss) -> Float[Tensor, " n"]:
         """The mixed loss of the batch with boxes cut around salient pixels."""
@@ -91,17 +92,17 @@ class SaliencyDraw:
 
 def input_saliency(
     model: Model, x: Float[Tensor, "n *rest"], y: Tensor, loss: Loss
-) -> Float[Tensor, "n height width"]:
+) -> Float[Tensor, "n *sides"]:
     """The length of the gradient of each loss by each pixel, over channels; in eval mode.
 
     Args:
         model: maps x to outputs; it is left as it was.
-        x: images (n, ..., H, W).
+        x: images (n, C, H, W), or samples with other axes after the channels.
         y: labels that `loss` takes.
         loss: maps (outputs, y) to one loss per example, (n,).
 
     Returns:
-        Saliency, (n, H, W), 0 or more.
+        Saliency, (n, H, W), without the channels, 0 or more.
 
     Source:
         Simonyan, Vedaldi, Zisserman (2014), arXiv:1312.6034, section 3, for the loss instead of a
@@ -110,4 +111,5 @@ def input_saliency(
     with torch.enable_grad(), unchanged(model) as f:
         inputs = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(loss(f(inputs), y).sum(), inputs)
-    return gradient.flatten(1, -3).norm(dim=1) if x.ndim > 3 else gradient.abs()
+    saliency: Tensor = gradient.norm(dim=1)
+    return saliency

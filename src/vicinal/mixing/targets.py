@@ -5,7 +5,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from vicinal.mixing.apply import at_place, fitted
-from vicinal.mixing.draw import Blend, Loss, Mixture, check_draw, per_sample, sources
+from vicinal.mixing.draw import Blend, Loss, Mixture, check_draw, per_sample, sources, tensors
 
 
 def dense_loss(
@@ -44,6 +44,9 @@ def dense_loss(
     Source:
         Zhang, Cissé, Dauphin, Lopez-Paz (2018), arXiv:1710.09412, section 2, per coordinate.
     """
+    tensors(outputs=outputs, y=y)
+    if not y.ndim:
+        raise ValueError("y must hold labels of each example, (n, ...), got a single number.")
     total = weight = torch.zeros((), device=y.device)
     for labels, share in _dense_sources(y, draw):
         counts = torch.ones_like(labels, dtype=torch.bool)
@@ -58,8 +61,8 @@ def dense_loss(
             )
         # sums over more than 65504 pixels overflow in float16
         here = share.to(torch.promote_types(share.dtype, torch.float32)) * counts
-        total = total + (here * values).flatten(1).sum(1)
-        weight = weight + here.flatten(1).sum(1)
+        total = total + (here * values).reshape(len(y), y[:1].numel()).sum(1)
+        weight = weight + here.reshape(len(y), y[:1].numel()).sum(1)
     return total / torch.where(weight > 0, weight, 1.0)
 
 
@@ -78,6 +81,7 @@ def mixed_ids(y: Int[Tensor, "n *rest"], draw: Mixture | None) -> Int[Tensor, "n
         TypeError: if y is floating; use `mix`.
         ValueError: if the draw blends: no class id lies between two others.
     """
+    tensors(y=y)
     if y.is_floating_point():
         raise TypeError(f"mixed_ids takes class ids, got {y.dtype}. For values use mix.")
     if draw is None:

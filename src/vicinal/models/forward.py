@@ -92,15 +92,22 @@ def unchanged(model: Model, *, inputs: bool = False) -> Iterator[Passes]:
     because callers differentiate with ``torch.autograd.grad``.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    refuse_batch_statistics(modules, eval_mode=True)
+    with as_before(modules):
+        for module in modules:
+            module.training = False
+        yield Passes(lambda x: logits_of(model, x), inputs=inputs)
+
+
+@contextmanager
+def as_before(modules: list[nn.Module]) -> Iterator[None]:
+    """A context after which modes, buffers and the global random states are what they were."""
     modes = [module.training for module in modules]
     buffers = [(b, b.clone()) for module in modules for b in module.buffers(recurse=False)]
-    refuse_batch_statistics(modules, eval_mode=True)
     numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
     with forked():
         try:
-            for module in modules:
-                module.training = False
-            yield Passes(lambda x: logits_of(model, x), inputs=inputs)
+            yield
         finally:
             random.setstate(numbers[0])
             np.random.set_state(numbers[1])  # noqa: NPY002

@@ -15,9 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vicinal.maths.laws import Beta
+from vicinal.maths.randomness import checked
 from vicinal.mixing.apply import mix
 from vicinal.mixing.choice import During, RandomChoice
-from vicinal.mixing.draw import Draw, Loss, Model, moved
+from vicinal.mixing.draw import Draw, Loss, Model, moved, one_tensor
 from vicinal.mixing.labels import mixed_loss
 from vicinal.mixing.mixup import Mixup
 from vicinal.models.forward import unchanged, unwrapped
@@ -59,8 +60,11 @@ class Adversarial:
 
     def __call__(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> "AdversarialDraw":
         """Draw where the attack begins."""
+        one_tensor(x)
         within = ball(x.detach(), self.eps, self.norm, self.bounds)
-        return AdversarialDraw(within.random(rng), self.eps, self.steps, self.norm, self.bounds)
+        return AdversarialDraw(
+            within.random(checked(rng)), self.eps, self.steps, self.norm, self.bounds
+        )
 
 
 @dataclass(frozen=True)
