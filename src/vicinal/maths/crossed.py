@@ -9,15 +9,21 @@ from jaxtyping import Float, Int, Shaped
 
 from vicinal.maths.intervals import DataInterval, Sampling, check_level, combined
 
-Numbers = Shaped[np.ndarray, "n *p"]
-"""What is known of each test example of one seed, along the first axis."""
-Statistic = Callable[[Numbers, Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]]
+Values = Sequence[Shaped[np.ndarray, " _"]] | Shaped[np.ndarray, "_ _"]
+"""For each seed one value of each of its test examples; the seeds may have other examples."""
+Numbers = Sequence[Shaped[np.ndarray, "_ ..."]] | Shaped[np.ndarray, "_ _ ..."]
+"""The same of several values each."""
+Places = list[Int[np.ndarray, " _"]]
+"""For each seed, the column of each of its test examples in the table of seeds and examples."""
+Statistic = Callable[
+    [Shaped[np.ndarray, "n ..."], Float[np.ndarray, "b n"]], Float[np.ndarray, " b"]
+]
 """From numbers and b rows of weights of examples to b values."""
 
 
 def data_interval(
-    differences: Sequence[Shaped[np.ndarray, " n"]],
-    rows: Sequence[Shaped[np.ndarray, " n"]] | None = None,
+    differences: Values,
+    rows: Values | None = None,
     *,
     fixed: bool,
     train: int | None = None,
@@ -86,9 +92,9 @@ def data_interval(
 
 def statistic_interval(
     statistic: Statistic,
-    method: Sequence[Numbers],
-    baseline: Sequence[Numbers],
-    rows: Sequence[Shaped[np.ndarray, " n"]] | None = None,
+    method: Numbers,
+    baseline: Numbers,
+    rows: Values | None = None,
     *,
     rng: np.random.Generator,
     fixed: bool,
@@ -183,10 +189,8 @@ def resplit_interval(
     return replace(combined(list(values), unknown, test / train, level), means_only=True)
 
 
-def _places(
-    lengths: Sequence[int], rows: Sequence[Shaped[np.ndarray, " n"]] | None, fixed: bool
-) -> list[Int[np.ndarray, " n"]]:
-    """For each seed the column of each example in the table of seeds and examples."""
+def _places(lengths: Sequence[int], rows: Values | None, fixed: bool) -> Places:
+    """Where each example stands."""
     if not lengths or min(lengths) < 2:
         raise ValueError(f"need one or more seeds of 2 or more examples, got {list(lengths)}.")
     if rows is None:
@@ -209,24 +213,22 @@ def _places(
     return places
 
 
-def _count(places: Sequence[Int[np.ndarray, " n"]]) -> int:
+def _count(places: Places) -> int:
     return int(max(place.max() for place in places)) + 1
 
 
-def _overlap(places: Sequence[Int[np.ndarray, " n"]]) -> float:
+def _overlap(places: Places) -> float:
     """The share of a test part that two seeds have in common, mean over pairs."""
     k, total = len(places), sum(map(len, places))
     times = np.bincount(np.concatenate(list(places)))
     return float((times * (times - 1)).sum() / (total * (k - 1))) if k > 1 else 1.0
 
 
-def _size(places: Sequence[Int[np.ndarray, " n"]]) -> int:
+def _size(places: Places) -> int:
     return round(sum(map(len, places)) / len(places))
 
 
-def _of_means(
-    values: Sequence[Float[np.ndarray, " n"]], places: Sequence[Int[np.ndarray, " n"]]
-) -> Sampling:
+def _of_means(values: Sequence[Float[np.ndarray, " _"]], places: Places) -> Sampling:
     """Covariances of means, from the examples themselves."""
     k, every, n = len(values), _count(places), _size(places)
     table = np.zeros((k, every))  # what each example adds to the mean of each seed
@@ -245,9 +247,7 @@ def _of_means(
     return Sampling(own, shared, mean, degrees, _overlap(places), n)
 
 
-def _of_resamples(
-    moved: Float[np.ndarray, "k b"], places: Sequence[Int[np.ndarray, " n"]]
-) -> Sampling:
+def _of_resamples(moved: Float[np.ndarray, "k b"], places: Places) -> Sampling:
     """The same of any measure, from its resamples."""
     k, overlap = len(moved), _overlap(places)
     table = np.atleast_2d(np.cov(moved))

@@ -21,7 +21,7 @@ from scipy.special import stdtrit
 
 from vicinal.maths.statistics import ROUNDING
 
-SMALLEST = -600.0  # log of the smallest p-value that is told
+SMALLEST = -300.0  # log of the smallest p-value that is told; squared quantiles stay finite
 
 
 @dataclass(frozen=True)
