@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from learners import CASES, examples, trained_apart
 from scipy.special import stdtrit
-from worlds import DESIGNS, POOL, TRAIN, Array, World, examples, ridge, study
+from worlds import DESIGNS, POOL, TRAIN, Array, World, study
 
 from vicinal.maths.crossed import data_interval, statistic_interval
 from vicinal.maths.sequences import known, sequential_data, sequential_quantile
@@ -115,16 +116,10 @@ def trained(
     train: int, penalties: tuple[float, float], studies: int, rng: np.random.Generator
 ) -> dict[Key, Tally]:
     """Learners that really train, on re-drawn splits; the truth from 1,500 trainings."""
-
-    def apart(part: tuple[Array, Array], test: tuple[Array, Array]) -> tuple[Array, Array]:
-        seed = int(rng.integers(2**32))
-        one, two = (ridge(*part, p, np.random.default_rng(seed))(test[0]) for p in penalties)
-        right = (two * test[1] > 0).astype(float) - (one * test[1] > 0)
-        return right, np.logaddexp(0, -2 * two * test[1]) - np.logaddexp(0, -2 * one * test[1])
-
     new = examples(4000, rng), examples(4000, rng), examples(4000, rng)
     truths = [
-        [part.mean() for part in apart(examples(train, rng), new[i % 3])] for i in range(1500)
+        [e.mean() for e in trained_apart(examples(train, rng), new[i % 3], penalties, rng)]
+        for i in range(1500)
     ]
     truth = dict(zip(("accuracy", "loss"), np.mean(truths, axis=0), strict=True))
     tallies = {key: Tally.empty() for key in product(truth, SEEDS)}
@@ -136,7 +131,7 @@ def trained(
             order = rng.permutation(pool)
             test, part = order[: pool - train], order[pool - train :]
             rows.append(test)
-            found.append(apart((x[part], y[part]), (x[test], y[test])))
+            found.append(trained_apart((x[part], y[part]), (x[test], y[test]), penalties, rng))
         for (metric, k), tally in tallies.items():
             of = np.array([seed[metric == "loss"] for seed in found[:k]])
             one = data_interval(of, rows[:k], fixed=False, train=train)
@@ -258,7 +253,7 @@ def report(studies: int) -> list[str]:
     ]
     lines += ["re-drawn splits): coverage · claims · width.", ""]
     lines += header("training examples", "penalties", "of")
-    for train, penalties in ((200, (1.0, 30.0)), (200, (30.0, 100.0)), (400, (1.0, 100.0))):
+    for train, penalties in CASES:
         tallies = trained(train, penalties, studies // 3, rng)
         for metric in ("accuracy", "loss"):
             both = " and ".join(f"{p:g}" for p in penalties)

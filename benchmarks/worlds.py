@@ -103,31 +103,3 @@ def study(
     sums += np.array([world.centre(0), world.centre(1)])[:, None, None]
     noisy = np.abs(sums + 0.5 * rng.standard_normal((2, seeds, n)))
     return sums, 1 / (1 + np.exp(-noisy)), rows
-
-
-def ridge(x: Array, y: Array, penalty: float, seed: np.random.Generator) -> "Learner":
-    """Trains: ridge regression of ±1 on 60 random rectified features, which are the seed."""
-    weights, bias = seed.standard_normal((x.shape[1], 60)) / 3, seed.standard_normal(60)
-    features = np.maximum(x @ weights + bias, 0)
-    square = features.T @ features + penalty * np.eye(60)
-    return Learner(weights, bias, np.linalg.solve(square, features.T @ y))
-
-
-@dataclass(frozen=True)
-class Learner:
-    """What `ridge` has learnt."""
-
-    weights: Array
-    bias: Array
-    coefficients: Array
-
-    def __call__(self, x: Array) -> Array:
-        """Scores, positive for class 1."""
-        return np.maximum(x @ self.weights + self.bias, 0) @ self.coefficients
-
-
-def examples(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Ten features and a noisy class, ±1."""
-    x = rng.standard_normal((n, 10))
-    score = 1.5 * x.mean(1) * 10**0.5 + 0.7 * np.sin(2 * x[:, 0]) * x[:, 1]
-    return x, np.where(rng.random(n) < 1 / (1 + np.exp(-2 * score)), 1.0, -1.0)
