@@ -157,3 +157,21 @@ def test_bad_input():
         examples_needed(resplit_interval([1.0, 2.0], train=8, test=2), 0.1)
     with pytest.raises(ValueError, match="above 0.5"):
         within(got.at(0.4), 1.0)
+
+
+def test_within_uses_the_interval_of_90_percent():
+    got = fresh([0.3, -0.1, 0.2, 0.1, -0.2])
+    outer = [max(-got.at(level).low, got.at(level).high) for level in (0.9, 0.95)]
+    assert within(got, float(np.mean(outer)))
+    assert not within(got, 0.99 * outer[0])
+
+
+def test_a_plan_shrinks_each_part_by_what_it_is_made_of():
+    rng = np.random.default_rng(0)
+    e = rng.standard_normal((4, 1)) + rng.standard_normal(50) + rng.standard_normal((4, 50))
+    got = data_interval(e, fixed=True, train=100)
+    other = planned(got, 8, 500).parts
+    np.testing.assert_allclose(other.seeds, got.parts.seeds / 2, rtol=1e-12)
+    np.testing.assert_allclose(other.training, got.parts.training, rtol=1e-12)
+    np.testing.assert_allclose(other.examples, got.parts.examples / 10, rtol=1e-12)
+    np.testing.assert_allclose(other.rest, got.parts.rest / 20, rtol=1e-12)

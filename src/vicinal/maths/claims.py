@@ -108,7 +108,7 @@ def within(interval: DataInterval, margin: float) -> bool:
     if interval.low is None:
         return False
     narrow = interval.at(2 * interval.level - 1)
-    return abs(narrow.mean) + (narrow.high or 0.0) - narrow.mean < margin
+    return bool(abs(narrow.mean) + (narrow.high or 0.0) - narrow.mean < margin)
 
 
 def detectable(interval: DataInterval, power: float = 0.8) -> float:
