@@ -245,7 +245,7 @@ def report(studies: int) -> list[str]:
         for metric in ("accuracy", "loss"):
             lines.append(row(*name, loud, metric, *cells(tallies, metric)))
     for design, disagree in product(DESIGNS, (0.04, 0.33)):
-        tallies = calibrated(World(design, 0.0, disagree, 1.0), studies // 4, rng)
+        tallies = calibrated(World(design, 0.0, disagree, 1.0), studies // 2, rng)
         lines.append(row(design, 0, f"{100 * disagree:g} %", "loud", "ECE", *cells(tallies, "ECE")))
     lines += [
         "",
@@ -292,7 +292,7 @@ def until(studies: int, rng: np.random.Generator) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--studies", type=int, default=600)
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     lines = report(chosen.studies)

@@ -571,7 +571,7 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ("maths/statistics.py", "values.std(ddof=1)", "values.std()", "test_statistics.py"),
     ("maths/statistics.py", "2.0 ** (1 - count)", "2.0**-count", "test_statistics.py"),
     ("maths/crossed.py", "(k * mean - own) / (k - 1)", "(k * mean - own) / k", "test_intervals.py"),
-    ("maths/crossed.py", "share / (2 - share)", "share / (3 - share)", "test_intervals.py"),
+    ("maths/crossed.py", "return train / whole", "return train / whole / 2", "test_intervals.py"),
     ("maths/intervals.py", "seeds / interval.seeds + shared", "shared", "test_intervals.py"),
     ("maths/claims.py", "np.arange(len(p), 0, -1)", "len(p)", "test_claims.py"),
     ("maths/claims.py", "2 * interval.level - 1", "interval.level", "test_claims.py"),
