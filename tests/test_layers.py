@@ -65,6 +65,8 @@ INSIDE = {  # the same within the large rooms; a folder counts as one
 }
 NO_TORCH = (
     *("maths.quadrature", "maths.laws", "maths.randomness", "maths.statistics"),
+    *("maths.intervals", "maths.crossed", "maths.claims", "maths.sequences", "maths.bands"),
+    "maths.weighted",
     *("machine.files", "machine.names", "machine.locks", "study.store", "study.methods"),
     *("machine.typed", "maths.kinds", "study.command", "study.options", "study.subject"),
     *("study.fields", "study.measured", "study.record", "report", "cli"),
