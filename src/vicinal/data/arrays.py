@@ -100,7 +100,7 @@ def named_parts(
         raise ValueError(
             f"{name} has no array {absent[0]!r} for the groups, got {', '.join(sorted(arrays))}."
         )
-    parts = [plain(np.asarray(found[key])).astype(str) for key in keys if group]
+    parts = [plain(np.asarray(found[key])) for key in keys if group]
     left_out = sorted(found.keys() - {*OF_PARTS, *(keys if group else ())})
     return of_parts(
         name,

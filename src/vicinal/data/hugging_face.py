@@ -45,18 +45,18 @@ def hugging_face(
                 f"{name} has no column {key or 'label'!r}: pass --target. Columns: "
                 f"{', '.join(columns)}."
             )
-    changes, groups = Counter[str](), list[str]()
+    changes, groups = Counter[str](), list[np.ndarray]()
     arrays: dict[str, np.ndarray] = {}
     for part, key in names.items():
         named = "" if part == "train" or "train" not in names else f"_{part}"
         x, y = _columns(f"{name}, {key}", found[key], label, group, changes)
         arrays |= {f"x{named}": x, f"y{named}": y}
-        groups += [] if group is None else [str(value) for value in found[key][group]]
+        groups += [] if group is None else [_array(name, group, found[key][group])]
     return of_parts(
         name,
         arrays,
         task=task,
-        groups=None if group is None else np.array(groups),
+        groups=None if group is None else np.concatenate(groups),
         group=group or "",
         left_out=[f"the part {key}" for key in found if key not in names.values()],
         remarks=told(changes),

@@ -177,7 +177,8 @@ def numbered(name: str, groups: np.ndarray, group: str, count: int) -> np.ndarra
             f"{name}: the group {group} is missing in {len(unknown)} of {count} rows, the first at "
             f"row {unknown[0]}, counted from 0. Give each of these rows a group of its own."
         )
-    return np.unique(groups.astype(str), return_inverse=True)[1].astype(np.int64)
+    groups = groups.astype(str) if groups.dtype.kind == "O" else groups
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
 def _refuse_equal_columns(name: str, x: np.ndarray, features: Sequence[str]) -> None:
