@@ -42,8 +42,8 @@ def hugging_face(
     for key in (label, *(() if group is None else (group,))):
         if key not in columns:
             raise ValueError(
-                f"{name} has no column {key or 'label'!r}: pass --target. Columns: "
-                f"{', '.join(columns)}."
+                f"{name} has no column {key or 'label'!r}: pass "
+                f"{'--target' if key == label else '--group'}. Columns: {', '.join(columns)}."
             )
     changes, groups = Counter[str](), list[np.ndarray]()
     arrays: dict[str, np.ndarray] = {}
@@ -84,7 +84,7 @@ def _columns(
     if not others:
         raise ValueError(f"{name} needs a feature at least, got only {label}.")
     if len(others) == 1 and type(part.features[others[0]]).__name__ == "Image":
-        return _pictures(name, part[others[0]], changes), y
+        return _pictures(name, part, others[0], changes), y
     columns = []
     for key in others:
         column = _array(name, key, part[key])
@@ -127,16 +127,16 @@ def _array(name: str, key: str, column: Any) -> np.ndarray:
     return found
 
 
-def _pictures(name: str, column: Any, changes: Counter[str]) -> np.ndarray:
+def _pictures(name: str, part: Any, key: str, changes: Counter[str]) -> np.ndarray:
     """Images of one size and kind.
 
     Raises:
         ValueError: with the number of the first that is missing, damaged, or unlike the first.
     """
     images: list[np.ndarray] = []
-    for k in range(len(column)):
+    for k in range(len(part)):
         try:
-            pixels, changed = decoded(column[k])
+            pixels, changed = decoded(part[k][key])
         except Exception as error:  # readers raise many kinds for damaged files
             raise ValueError(f"{name}: image {k} cannot be read: {error}") from error
         images.append(pixels)
