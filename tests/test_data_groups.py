@@ -168,6 +168,19 @@ def test_a_class_that_one_group_holds_is_for_training():
         found = split(grouped(y=y), "visits", seed)
         assert largest in PATIENTS[found.train.rows]
 
+    assert "No example for testing is of 1." in found.notes
+
+
+def test_a_label_that_no_part_needs_to_have():
+    """Labels are not stratified: one that is on four times may be on in some parts only."""
+    labels = np.stack([Y, np.arange(N) < 4], 1).astype(int)
+    raw = checked("visits", X, labels)
+    for seed in range(10):
+        found = split(raw, "visits", seed)
+        for part, rows in zip(("training", "validation", "testing"), parts(found), strict=True):
+            told = f"No example for {part} is of 1." in found.notes
+            assert told == (labels[rows, 1].sum() == 0)
+
 
 def test_parts_of_the_data_that_tear_groups_apart():
     test = np.arange(40)

@@ -67,6 +67,18 @@ def test_classes_that_only_look_alike(kinds):
     assert checked("data", X, y).labels == tuple(map(str, sorted(kinds)))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint64])
+def test_the_mark_without_a_sign(kind):
+    """What -1 becomes in whole numbers without a sign; 255 classes and more are classes."""
+    with np.errstate(all="ignore"):
+        marked = without(IDS, -1).astype(np.int64).astype(kind)
+    with refused(f"the label {np.iinfo(kind).max} beside 0"):
+        checked("data", X, marked)
+    assert checked("data", X, np.where(IDS > 0, 255, 0).astype(np.uint8)).labels == ("0", "255")
+    every = np.repeat(np.arange(256, dtype=np.uint8), 4)
+    assert len(checked("data", np.arange(1024.0)[:, None], every).labels) == 256
+
+
 def test_labels_and_values_of_several_columns():
     labels = (X > 0).astype(float)
     for value in (np.nan, np.inf):

@@ -81,25 +81,37 @@ def refuse_marks(name: str, y: Shaped[np.ndarray, " n"]) -> None:
     """Refuse classes of which one looks like the mark of a missing label.
 
     -1, -100 and their kin beside ids from 0, or beside texts, are what libraries write where there
-    is no label. Two classes -1 and 1 are as usual as 0 and 1; other negative numbers are ratings.
+    is no label, and so is the largest number without a sign, which -1 becomes. Two classes -1 and 1
+    are as usual as 0 and 1; other negative numbers are ratings.
 
     Raises:
         ValueError: with how many rows have it, and the first.
     """
-    if y.dtype.kind not in "iUO":
-        return
-    kinds = {str(kind) for kind in np.unique(y.astype(str))}
-    marks = kinds & {str(number) for number in NUMBERS}
-    whole = [int(kind) for kind in kinds if len(kind) <= LONGEST and WHOLE.fullmatch(kind)]
-    rated = any(number < 0 for number in whole if str(number) not in marks)
-    if not marks or rated or (len(kinds) == len(whole) == 2 and sum(whole) == 0):
+    marks, others = _marks(y)
+    if not marks:
         return
     rows = np.flatnonzero(np.isin(y.astype(str), sorted(marks)))
-    others = sorted(kinds - marks, key=lambda kind: (len(kind), kind))
-    beside = f" beside {others[0]}" if others else ""
+    beside = f" beside {min(others, key=lambda kind: (len(kind), kind))}" if others else ""
     raise ValueError(
         f"{name}: the label {' or '.join(sorted(marks, key=int, reverse=True))}{beside} is how "
         f"libraries mark a missing label, got it in {len(rows)} of {len(y)} rows, the first at row "
         f"{rows[0]}, counted from 0. Fill in or leave out these rows; if it is a class, number the "
         "classes from 0, or write names."
     )
+
+
+def _marks(y: np.ndarray) -> tuple[set[str], set[str]]:
+    """Labels that mark a missing one, and the others; no marks where they may be classes."""
+    kinds = {str(kind) for kind in np.unique(y.astype(str))}
+    if y.dtype.kind == "u":
+        largest = str(np.iinfo(y.dtype).max)
+        others = kinds - {largest}
+        counted = len(others) > 1 and others == {str(k) for k in range(len(others))}
+        return ({largest} & kinds if counted and str(len(others)) != largest else set()), others
+    if y.dtype.kind not in "iUO":
+        return set(), kinds
+    marks = kinds & {str(number) for number in NUMBERS}
+    whole = [int(kind) for kind in kinds if len(kind) <= LONGEST and WHOLE.fullmatch(kind)]
+    rated = any(number < 0 for number in whole if str(number) not in marks)
+    opposite = len(kinds) == len(whole) == 2 and sum(whole) == 0
+    return (set() if rated or opposite else marks), kinds - marks

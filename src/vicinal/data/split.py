@@ -1,6 +1,5 @@
 """Three parts of a data set, the same for the same seed."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,11 +8,12 @@ from jaxtyping import Float, Int, Shaped
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from vicinal.data.deviation import constant, deviation
+from vicinal.data.deviation import deviation
 from vicinal.data.extremes import refuse_extremes
 from vicinal.data.groups import Leak, in_whole_groups, leak_between
+from vicinal.data.notes import absent, constants, of_groups
 from vicinal.data.raw import Raw, numbered
-from vicinal.data.targets import SHOWN, Task
+from vicinal.data.targets import Task
 from vicinal.maths.losses import Family, bernoulli, bernoullis, categorical, gaussian, gaussians
 from vicinal.maths.randomness import generator
 
@@ -124,16 +124,17 @@ def split(
         raw = replace(raw, groups=numbered(name, np.asarray(groups), "groups", len(y)))
     rng = generator(seed, "split")
     train, validation, test = _drawn(raw, name, rng)
-    notes = [] if raw.groups is None else [_of_groups(raw, leak(raw, name, seed))]
+    notes = [] if raw.groups is None else [of_groups(raw, leak(raw, name, seed))]
     if train_size is not None:
         train = _cut(raw, name, train, train_size, rng)
+    notes += absent(raw, {"training": train, "validation": validation, "testing": test})
     if standardise and raw.bounds is None:
-        notes += _constant(x[train], "column", raw.features)
+        notes += constants(x[train], "column", raw.features)
         x = (x - x[train].mean(0)) / deviation(x[train])
         refuse_extremes(f"{name}, standardised for seed {seed}", x, raw.features, alone=False)
     unit = 1.0
     if standardise and raw.task == "regression":
-        notes += _constant(y[train], "target", raw.labels)
+        notes += constants(y[train], "target", raw.labels)
         divided = deviation(y[train])
         unit = float(divided) if y.ndim == 1 else 1.0
         y = (y - y[train].mean(0)) / divided
@@ -178,28 +179,6 @@ def leak(raw: Raw, name: str, seed: int) -> Leak:
         raise ValueError(f"{name} has no groups. Read it with the name of their column.")
     train, _, test = _drawn(replace(raw, groups=None), name, generator(seed, "split"))
     return leak_between(raw.groups, train, test)
-
-
-def _of_groups(raw: Raw, torn: Leak) -> str:
-    return (
-        f"Groups: {torn.groups} of {raw.group or 'rows'}, each whole in one part. Without that, "
-        f"{torn.shared} would be both in training and in testing, and {torn.rows} rows for testing "
-        "with them."
-    )
-
-
-def _constant(values: np.ndarray, what: str, names: Sequence[str]) -> list[str]:
-    """A sentence on what is constant in the training part, if something is."""
-    found = np.flatnonzero(constant(values))
-    named = [names[k] if names else str(k) for k in found[:SHOWN]] if values.ndim == 2 else []
-    if not len(found):
-        return []
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    which = f" ({', '.join(named)}{more})" if named else ""
-    return [
-        f"{len(found)} {what}{'s are' if len(found) > 1 else ' is'} constant for training{which}, "
-        "and not divided by a deviation."
-    ]
 
 
 def family_of(task: Task, several: bool) -> Family:
