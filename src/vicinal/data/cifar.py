@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vicinal.data.arrays import from_arrays
 from vicinal.data.raw import Raw
-from vicinal.data.tables import from_arrays
 from vicinal.data.targets import Task
 
 PIXELS = (3, 32, 32)
@@ -42,4 +42,7 @@ def _records(file: Path, labels: int) -> np.ndarray:
     length = labels + int(np.prod(PIXELS))
     if not len(content) or len(content) % length:
         raise ValueError(f"{file} is not made of whole records of {length} bytes.")
-    return content.reshape(-1, length)
+    rows = content.reshape(-1, length)
+    if (most := int(rows[:, labels - 1].max())) > (9, 99)[labels - 1]:
+        raise ValueError(f"{file} has a class {most}, which CIFAR-{(10, 100)[labels - 1]} has not.")
+    return rows

@@ -1,72 +1,122 @@
-"""Images: a folder for each class, or files in the format of MNIST."""
+"""Images as arrays: what Pillow reads, and files in the format of MNIST."""
 
 import gzip
+import math
+import warnings
+import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vicinal.data.arrays import from_arrays
 from vicinal.data.raw import Raw
-from vicinal.data.tables import from_arrays
 from vicinal.data.targets import Task
 
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+WHITE = (255, 255, 255, 255)  # what is behind transparent pixels
+TURNED = "turned as their cameras say (EXIF)"
+COMPOSED = "laid over white where they are transparent"
+FIRST = "of several frames, of which the first was read"
 
 
-def folder(path: Path, task: Task | None = None) -> Raw:
-    """One folder of images for each class; all images of one size, scaled to [0, 1].
-
-    Folders named train and test above them, where both are there, are respected.
+def read_images(files: Sequence[Path]) -> tuple[list[np.ndarray], Counter[str]]:
+    """Images from files, and how many of them were not taken as they are.
 
     Raises:
-        ValueError: if there are no images, or images of several sizes; see also `checked`.
+        ValueError: if Pillow is missing, or with the name of a file that cannot be read.
     """
-    if (path / "train").is_dir() and (path / "test").is_dir():
-        return from_arrays(str(path), *_read(path / "train"), *_read(path / "test"), task=task)
-    return from_arrays(str(path), *_read(path), task=task)
-
-
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         from PIL import Image
     except ImportError as error:
         raise ValueError(
-            f'reading the images of {path} needs Pillow: pip install "vicinal[images]".'
+            f'reading the images of {files[0].parent} needs Pillow: pip install "vicinal[images]".'
         ) from error
-    files = sorted(
-        file for file in path.glob("*/*") if file.suffix.lower() in ENDINGS and file.is_file()
-    )
-    if not files:
+    images, changes = [], Counter[str]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tags that are damaged beside sound pixels
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for file in files:
+            try:
+                with Image.open(file) as image:
+                    image.verify()  # the sums of PNG, which nothing else compares
+                with Image.open(file) as image:
+                    pixels, changed = decoded(image)
+            except Exception as error:  # readers raise many kinds for damaged files
+                raise ValueError(f"{file} cannot be read as an image: {error}") from error
+            images.append(pixels)
+            changes.update(changed)
+    return images, changes
+
+
+def decoded(image: Any) -> tuple[np.ndarray, list[str]]:
+    """An image of Pillow as (channels, height, width), and what was changed on the way.
+
+    Values are 8 bits, or floats in [0, 1] from 16 bits. Transparent images are laid over white, and
+    images are turned as their EXIF tag says.
+
+    Raises:
+        ValueError: for floats without a range, and images that show nothing over white.
+    """
+    from PIL import ImageOps
+
+    several = image.format != "MPO" and getattr(image, "n_frames", 1) > 1  # MPO has previews
+    changed = [FIRST] if several else []
+    if _orientation(image) in range(2, 9):
+        image, changed = ImageOps.exif_transpose(image), [*changed, TURNED]
+    if image.mode == "F":
+        raise ValueError("its pixels are floats without a range. Save it with 8 or 16 bits")
+    if _transparent(image):
+        image, changed = _over_white(image), [*changed, COMPOSED]
+    return pixels_of(image), changed
+
+
+def _orientation(image: Any) -> object:
+    try:
+        return image.getexif().get(0x0112, 1)
+    except Exception:  # a damaged tag says nothing, and the pixels may be sound
+        return 1
+
+
+def _transparent(image: Any) -> bool:
+    """Whether a pixel can be seen through."""
+    possible = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
+    if not possible or image.mode.startswith("I"):
+        return False
+    return bool(image.convert("RGBA").getchannel("A").getextrema()[0] < 255)
+
+
+def _over_white(image: Any) -> Any:
+    from PIL import Image
+
+    seen = image.convert("RGBA")
+    composed = Image.alpha_composite(Image.new("RGBA", seen.size, WHITE), seen).convert("RGB")
+    low, high = np.asarray(seen)[..., 3].min(), np.asarray(seen)[..., 3].max()
+    if low < high and len(np.unique(np.asarray(composed).reshape(-1, 3), axis=0)) == 1:
         raise ValueError(
-            f"{path} holds no images: it needs one folder for each class, with files that end in "
-            f"{', '.join(ENDINGS)}."
+            "it is white on transparent, of which nothing is left over white. Lay it over another "
+            "colour beforehand"
         )
-    images, first = [], None
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                pixels = pixels_of(image)
-        except OSError as error:
-            raise ValueError(f"{file} cannot be read as an image: {error}") from error
-        first = pixels.shape if first is None else first
-        if pixels.shape != first:
-            raise ValueError(
-                f"{path}: all images must have one size and kind. {files[0].name} has "
-                f"{first[1]}×{first[2]} in {first[0]} channels, {file.name} "
-                f"{pixels.shape[1]}×{pixels.shape[2]} in {pixels.shape[0]}. Resize them beforehand."
-            )
-        images.append(pixels)
-    return stack(images), np.array([file.parent.name for file in files])
+    return composed.convert("L") if image.mode in ("1", "L") else composed
 
 
 def pixels_of(image: Any) -> np.ndarray:
-    """An image of Pillow as (channels, height, width): 8 bits, or floats in [0, 1] from 16 bits."""
+    """An opaque image as (channels, height, width): 8 bits, or floats in [0, 1] from 16 bits."""
     if image.mode.startswith("I"):  # Pillow would cut off 16 bits at 255
-        return np.asarray(image).astype(np.float32)[None] / np.float32(65535)
+        values = np.asarray(image)
+        if not 0 <= values.min() <= values.max() <= 65535:
+            raise ValueError(f"its pixels, up to {values.max()}, are not of 16 bits")
+        return values.astype(np.float32)[None] / np.float32(65535)
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))[None]
     return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+
+
+def told(changes: Counter[str]) -> list[str]:
+    """A sentence on images that were not taken as they are, if there are some."""
+    parts = [f"{count} are {what}" for what, count in sorted(changes.items())]
+    return [f"Of the images {', '.join(parts)}."] if parts else []
 
 
 def stack(images: Sequence[np.ndarray]) -> np.ndarray:
@@ -84,21 +134,29 @@ def idx(path: Path, task: Task | None = None) -> Raw:
     """
     parts = []
     for part in ("train", "t10k"):
-        x, y = _idx(path, f"{part}-images-idx3-ubyte"), _idx(path, f"{part}-labels-idx1-ubyte")
+        x, y = (
+            _idx(path, f"{part}-images-idx3-ubyte", 3),
+            _idx(path, f"{part}-labels-idx1-ubyte", 1),
+        )
         parts += [x[:, None], y.astype(np.int64)]
     return from_arrays(str(path), *parts, task=task)
 
 
-def _idx(path: Path, name: str) -> np.ndarray:
+def _idx(path: Path, name: str, axes: int) -> np.ndarray:
     found = [file for file in (path / name, path / f"{name}.gz") if file.is_file()]
     if not found:
         raise ValueError(f"{path} has no file {name} or {name}.gz.")
-    raw = found[0].read_bytes()
-    content = gzip.decompress(raw) if found[0].suffix == ".gz" else raw
+    try:
+        raw = found[0].read_bytes()
+        content = gzip.decompress(raw) if found[0].suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
+        raise ValueError(f"{found[0]} cannot be unpacked: {error}") from error
     # two zero bytes, 8 for unsigned bytes, the number of axes, then the axes (big endian)
-    axes = content[3] if len(content) > 3 else 0
-    shape = np.frombuffer(content[4 : 4 + 4 * axes], ">u4").astype(np.int64)
-    values = np.frombuffer(content, np.uint8, offset=min(len(content), 4 + 4 * axes))
-    if content[:3] != b"\0\0\x08" or not axes or shape.prod() != len(values):
-        raise ValueError(f"{found[0]} is not a whole file of unsigned bytes in IDX format.")
-    return values.reshape(shape)
+    head = 4 + 4 * axes
+    shape = np.frombuffer(content[4:head], ">u4").tolist() if len(content) >= head else []
+    whole = content[:4] == bytes((0, 0, 8, axes)) and math.prod(shape) == len(content) - head
+    if not shape or not whole:
+        raise ValueError(
+            f"{found[0]} is not a whole file of unsigned bytes in IDX format, with {axes} axes."
+        )
+    return np.frombuffer(content, np.uint8, offset=head).reshape(shape)

@@ -1,12 +1,15 @@
 """A data set before it is split: arrays, what they are called, and what must hold of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
+from vicinal.data.counts import read_line, refuse_unseen
+from vicinal.data.extremes import refuse_extremes
+from vicinal.data.missing import missing, plain
 from vicinal.data.targets import Targets, Task, sentence, targets
 
 
@@ -21,9 +24,13 @@ class Raw:
         labels: names of the classes in the order of their ids, of the labels, or of several values.
         features: names of the columns of a table, where they are known.
         test: rows that are for testing; None where the split is free to choose.
-        digest: of the content, so that changed files are other data; empty for built-in sets.
+        digest: of all that decides the numbers, so that changed files are other data; empty for
+            built-in sets.
         task: what is to be learnt.
-        note: what a reader may want to have otherwise.
+        note: what a reader may want to have otherwise, and what was read and left out.
+        validation: rows that are for validation; None where the split is free to choose.
+        groups: numbers from 0 of what rows belong to, which no split tears apart; None for none.
+        group: what the groups are called.
     """
 
     x: Float[np.ndarray, "n *rest"]
@@ -35,6 +42,9 @@ class Raw:
     digest: str = ""
     task: Task = "classification"
     note: str = ""
+    validation: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    group: str = ""
 
     @property
     def classifies(self) -> bool:
@@ -47,8 +57,14 @@ class Raw:
         return len(self.labels) if self.classifies else 0
 
     @property
+    def free(self) -> Int[np.ndarray, " m"]:
+        """Rows that the data keep neither for testing nor for validation."""
+        kept = [rows for rows in (self.test, self.validation) if rows is not None]
+        return np.setdiff1d(np.arange(len(self.y)), np.concatenate(kept) if kept else [])
+
+    @property
     def told(self) -> str:
-        """What the targets were taken for, in a sentence."""
+        """What the targets were taken for, and what was read, in a line."""
         return sentence(Targets(self.y, self.task, self.labels, self.note))
 
 
@@ -62,6 +78,11 @@ def checked(
     test: np.ndarray | None = None,
     task: Task | None = None,
     names: Sequence[str] = (),
+    validation: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    group: str = "",
+    left_out: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> Raw:
     """Someone's arrays as a data set; what the targets are is told, or follows from their kind.
 
@@ -74,18 +95,31 @@ def checked(
         test: rows that are for testing.
         task: what is to be learnt; None for what the targets say.
         names: of the targets, where there are several for each example.
+        validation: rows that are for validation.
+        groups: what each row belongs to, as numbers or texts.
+        group: what errors call the groups.
+        left_out: what was not read and why, for the line of counts.
+        remarks: sentences on how inputs were read.
 
     Raises:
-        ValueError: for no examples, sizes that differ, inputs that are not finite, equal columns,
-            values outside of the bounds, and targets that `targets` refuses.
+        ValueError: for no examples, sizes that differ, inputs that are not finite or overflow 32
+            bits, equal columns, values outside of the bounds, classes that are for testing only,
+            groups that are missing, and targets that `targets` refuses.
         TypeError: for inputs that are not numbers.
     """
     x, y = np.asarray(x), np.asarray(y)
     if x.dtype.kind not in "fiub":
         raise TypeError(f"{name}: inputs must be numbers, got {x.dtype}. Encode texts beforehand.")
+    if x.ndim == 0 or y.ndim == 0:
+        raise ValueError(f"{name}: inputs and targets must be arrays with a row for each example.")
     if len(x) == 0 or len(x) != len(y):
-        raise ValueError(f"{name} has {len(x)} inputs and {len(y)} targets; both must be equal.")
-    x = x.astype(np.float64 if bounds is None else np.float32)  # images are many
+        raise ValueError(
+            f"{name} has {len(x)} inputs and {len(y)} targets; both must be equal, and there must "
+            "be some."
+        )
+    if x[0].size == 0:
+        raise ValueError(f"{name}: inputs of shape {x.shape} hold no numbers.")
+    x = x.astype(np.float64) if bounds is None else x
     if not np.isfinite(x).all():
         undefined = ~np.isfinite(x.reshape(len(x), -1))
         rows, columns = (np.flatnonzero(undefined.any(axis)) for axis in (1, 0))
@@ -94,20 +128,70 @@ def checked(
             f"{name}: inputs must be finite, got NaN or infinity in {len(rows)} of {len(x)} rows, "
             f"the first at row {rows[0]}, counted from 0{of}. Fill in or leave out what is missing."
         )
-    if bounds is not None and not bounds[0] <= x.min() <= x.max() <= bounds[1]:
+    if bounds is None:
+        refuse_extremes(name, x, features)
+    elif not bounds[0] <= x.min() <= x.max() <= bounds[1]:
+        normalised = " Negative pixels were standardised already: pass them as they were before."
         raise ValueError(
             f"{name}: images must lie in {bounds}, got {x.min():g} to {x.max():g}. Divide them by "
             "their largest possible value, or pass 8 bits (uint8)."
+            f"{normalised * bool(x.min() < 0)}"
         )
+    x = x if bounds is None else x.astype(np.float32)  # images are many
     if x.ndim == 2:
         _refuse_equal_columns(name, x, features)
     found = targets(name, y, task, names)
-    content = sha256(np.ascontiguousarray(x).data)
-    content.update(np.ascontiguousarray(found.y).data)
-    digest = content.hexdigest()[:12]
-    return Raw(
-        x, found.y, bounds, found.labels, tuple(features), test, digest, found.task, found.note
+    line = read_line(x, test, validation, left_out)
+    raw = Raw(
+        x,
+        found.y,
+        bounds,
+        found.labels,
+        tuple(features),
+        test,
+        task=found.task,
+        note=" ".join(filter(None, (found.note, line, *remarks))),
+        validation=validation,
+        groups=None if groups is None else numbered(name, groups, group, len(x)),
+        group=group,
     )
+    if found.task != "regression":
+        refuse_unseen(name, raw.y, raw.free, raw.labels)
+    return replace(raw, digest=digest_of(raw))
+
+
+def digest_of(raw: Raw) -> str:
+    """A name for all that decides what is learnt from data, and what its numbers are called.
+
+    These are the values with their shapes and kinds, which rows are for testing and validation and
+    belong together, and the task with the names of classes, labels and columns.
+    """
+    named = (raw.task, raw.bounds, raw.labels, raw.features)
+    content = sha256(repr(named).encode())
+    for array in (raw.x, raw.y, raw.test, raw.validation, raw.groups):
+        content.update(repr(None if array is None else (array.shape, array.dtype.str)).encode())
+        if array is not None:
+            content.update(np.ascontiguousarray(array).data)
+    return content.hexdigest()[:12]
+
+
+def numbered(name: str, groups: np.ndarray, group: str, count: int) -> np.ndarray:
+    """What rows belong to as numbers from 0.
+
+    Raises:
+        ValueError: where a row belongs to nothing, or there is not one group for each row.
+    """
+    if groups.shape != (count,):
+        raise ValueError(f"{name}: {group} must have shape ({count},), got {groups.shape}.")
+    groups = plain(groups)
+    unknown = np.flatnonzero(missing(groups))
+    if len(unknown):
+        raise ValueError(
+            f"{name}: the group {group} is missing in {len(unknown)} of {count} rows, the first at "
+            f"row {unknown[0]}, counted from 0. Give each of these rows a group of its own."
+        )
+    groups = groups.astype(str) if groups.dtype.kind == "O" else groups
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
 def _refuse_equal_columns(name: str, x: np.ndarray, features: Sequence[str]) -> None:

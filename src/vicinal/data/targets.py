@@ -7,6 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Shaped
 
+from vicinal.data.deviation import constant
+from vicinal.data.extremes import refuse_extremes
+from vicinal.data.missing import plain, refuse_marks, refuse_missing
+from vicinal.data.written import numbers_of
 from vicinal.maths.kinds import Task as Task
 
 ENOUGH = 4  # examples of a class, so that each part can hold one
@@ -49,8 +53,10 @@ def targets(
 
     Raises:
         ValueError: for targets that cannot be what they are told to be, one class, a class or label
-            of fewer examples than parts, constant or undefined values.
+            of fewer examples than parts, constant or undefined values, and whatever says that a
+            target is missing.
     """
+    y = plain(y)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.ndim not in (1, 2):
         raise ValueError(
@@ -58,28 +64,18 @@ def targets(
             f"{y.shape}."
         )
     names = tuple(names) or tuple(map(str, range(y.shape[1]))) if y.ndim == 2 else ()
-    _refuse_unknown(name, y)
+    if y.dtype.kind not in "biufUO":
+        raise ValueError(
+            f"{name}: targets must be numbers or texts, got {y.dtype}. Write what is to be learnt "
+            "as numbers, or classes as texts."
+        )
+    refuse_missing(name, y)
     found = task or _found(name, y)
     if found == "multilabel":
         return _on_or_off(name, y, names, told=task is not None)
     if found == "regression":
         return _values(name, y, names, told=task is not None)
     return _classes(name, y, names, found, told=task is not None)
-
-
-def _refuse_unknown(name: str, y: np.ndarray) -> None:
-    unknown = np.zeros(y.shape, dtype=bool)
-    if y.dtype.kind == "f":
-        unknown = ~np.isfinite(y)
-    elif y.dtype.kind in "UO":
-        unknown = y == ""
-    if unknown.any():
-        rows = np.flatnonzero(unknown.reshape(len(y), -1).any(1))
-        raise ValueError(
-            f"{name}: every example needs a finite target, got none, NaN or infinity in "
-            f"{len(rows)} of {len(y)} rows, the first at row {rows[0]}, counted from 0. Fill in or "
-            "leave out what is missing."
-        )
 
 
 def sentence(found: Targets) -> str:
@@ -110,11 +106,12 @@ def _found(name: str, y: np.ndarray) -> Task:
         return "regression" if y.dtype.kind == "f" else "classification"
     if y.dtype.kind in "fiub" and _binary(y):
         return "multilabel"
-    if y.dtype.kind == "f":
+    if y.dtype.kind == "f" and not np.isin(y, (-100, -1, 0, 1)).all():
         return "regression"
     raise ValueError(
         f"{name}: targets of shape {y.shape} that are {y.dtype} and not all 0 or 1 are neither "
-        "labels nor plainly values. If they are values, pass --task regression (task= in Python)."
+        "labels nor plainly values. If they are values, pass --task regression (task= in Python); "
+        "if -1 marks a missing label, fill in or leave out what is missing."
     )
 
 
@@ -148,20 +145,33 @@ def _on_or_off(name: str, y: np.ndarray, names: tuple[str, ...], *, told: bool) 
 
 
 def _values(name: str, y: np.ndarray, names: tuple[str, ...], *, told: bool) -> Targets:
-    try:
-        y = y.astype(np.float64)
-    except ValueError as error:
+    y = _as_values(name, y)
+    refuse_missing(name, y)  # texts may spell infinity
+    refuse_extremes(name, y, names, what="target")
+    still = np.flatnonzero(np.atleast_1d(constant(y)))
+    if len(still):
+        value = np.atleast_1d(y[0])[still[0]]
+        which = f" of {names[still[0]]}" if names else ""
+        near = "" if (y == y[0]).all(0).flat[still[0]] else ", up to rounding"
+        remedy = " If they differ by what matters, subtract their mean." * bool(near)
         raise ValueError(
-            f"{name}: targets must be numbers to be values, got {y.flat[0]!s}."
-        ) from error
-    constant = np.flatnonzero(np.atleast_1d(y.min(0) == y.max(0)))
-    if len(constant):
-        value = np.atleast_1d(y[0])[constant[0]]
-        which = f" of {names[constant[0]]}" if names else ""
-        raise ValueError(f"{name}: all targets{which} are {value:g}; there is nothing to learn.")
+            f"{name}: all targets{which} are {value:g}{near}; there is nothing to learn.{remedy}"
+        )
     few = not told and y.ndim == 1 and len(np.unique(y)) <= FEW and bool((y == np.round(y)).all())
     note = "All are whole numbers: if they are classes, pass --task classification."
     return Targets(y, "regression", names, note * few)
+
+
+def _as_values(name: str, y: np.ndarray) -> np.ndarray:
+    """Targets as numbers; texts only where they are written as numbers are."""
+    if y.dtype.kind in "fiub":
+        return y.astype(np.float64)
+    texts = [str(value).strip() for value in y.flat]
+    found = numbers_of(texts)
+    if found is None:
+        first = next(text for text in texts if numbers_of([text]) is None)
+        raise ValueError(f"{name}: targets must be numbers to be values, got {first}.")
+    return found.reshape(y.shape)
 
 
 def _classes(
@@ -178,6 +188,7 @@ def _classes(
         if not (y == np.round(y)).all():
             raise ValueError(f"{name}: classes must be whole numbers or texts, got {y[0]:g}.")
         y = y.astype(np.int64)
+    refuse_marks(name, y)
     kinds, ids = np.unique(y.astype(str) if y.dtype.kind == "O" else y, return_inverse=True)
     if len(kinds) < 2:
         raise ValueError(f"{name} has one class only, {kinds[0]!s}: there is nothing to learn.")
