@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.special import ndtri
 from torch import Tensor
 
+from vicinal.maths.arguments import check_tensors
 from vicinal.maths.statistics import Interval, proportion
 
 
@@ -60,6 +61,7 @@ def coverage(
         >>> coverage(torch.zeros(4), torch.ones(4), y, levels=(0.9,)).covered[0].value
         0.75
     """
+    check_tensors(mean=mean, deviation=deviation, y=y)
     if not mean.shape == deviation.shape == y.shape or mean.ndim != 1 or not len(y):
         raise ValueError(
             f"mean, deviation and y must be of one shape (n,), n at least 1, got "

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from vicinal.machine.devices import forked
 from vicinal.machine.processes import place
 from vicinal.maths.losses import Family
+from vicinal.maths.probabilities import are_probabilities
 from vicinal.models.passes import Passes
 
 OURS = ("vicinal", "contextlib", "jaxtyping")  # whose lines are not the caller's
@@ -219,7 +220,7 @@ def warn_of_probabilities(f: Callable[[Tensor], Tensor], x: Tensor, family: Fami
 def warn_of_probable(outputs: Tensor, family: Family) -> None:
     """Warn where outputs of several classes seem to be probabilities."""
     several = not family.scalar and family.each is None
-    if several and len(outputs) > 1 and _looks_like_probabilities(outputs):
+    if several and len(outputs) > 1 and are_probabilities(outputs):
         frame, calls = sys._getframe(), 1  # up to the line that called this package
         while frame.f_back and frame.f_globals["__name__"].split(".")[0] in OURS:
             frame, calls = frame.f_back, calls + 1
@@ -237,11 +238,6 @@ def _change_alone(f: Callable[[Tensor], Tensor], x: Tensor, outputs: Tensor) -> 
         return 0.0
     alone = f(x[: len(x) // 2])
     return float((alone - outputs[: len(alone)]).abs().max())
-
-
-def _looks_like_probabilities(outputs: Tensor) -> bool:
-    whole = (outputs.double().sum(-1) - 1).abs() < 1e-4
-    return bool((whole & (outputs >= 0).all(-1) & (outputs <= 1).all(-1)).all())
 
 
 def local(model: Model) -> Model:
