@@ -16,6 +16,7 @@ from vicinal.models.forward import Model, check_targets
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, ball
 from vicinal.robustness.attacks.door import Function, draw_anew, entered, opened, slope
 from vicinal.robustness.attacks.goal import goal, warn_of_undefined
+from vicinal.robustness.attacks.gradients import check_slopes
 from vicinal.robustness.attacks.pgd import ascend
 
 BATCH = 256  # examples attacked at once, which bounds the memory; what is dealt to processes
@@ -33,13 +34,24 @@ class Point:
 
 @dataclass(frozen=True)
 class AccuracyCurve:
-    """Accuracy under one attack, against eps; an upper bound on robust accuracy."""
+    """Accuracy under one attack, against eps; an upper bound on robust accuracy.
+
+    Attributes:
+        attack: its name.
+        norm: of the balls.
+        steps: of the attack.
+        examples: how many were attacked.
+        points: one for each eps.
+        gradients: False if no example that is right had a gradient at the start: then nothing was
+            attacked, and the accuracies say nothing of robustness.
+    """
 
     attack: str
     norm: str
     steps: int
     examples: int
     points: tuple[Point, ...]
+    gradients: bool = True
 
 
 def accuracy_curve(
@@ -79,8 +91,13 @@ def accuracy_curve(
         AccuracyCurve with Wilson intervals over examples. Neither attack is strong enough for
         a claim of robustness: the numbers are upper bounds.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start, so that nothing was
+            attacked; `gradients` of the result is then False.
+
     Raises:
-        ValueError: for no epsilons, no steps, an unknown attack, and what the attacks refuse.
+        ValueError: for no epsilons, no steps, an unknown attack, and what the attacks refuse, such
+            as outputs without gradient.
         TypeError: for families that do not classify.
 
     Source:
@@ -96,17 +113,36 @@ def accuracy_curve(
         check_targets(f, x, y, family)
         draw_anew(x.device, 0, "curve")
         robust = family.correct(f(x), y)
-        points = []
+        points, gradients = [], None
         for eps in sorted(epsilons):
             alive = robust.nonzero()[:, 0]
             if eps != 0 and len(alive):
                 within, start = ball(x[alive], eps, norm, bounds), None
                 if attack == "pgd":
                     start = within.x if rng is None else within.random(rng)
+                if gradients is None:
+                    gradients = _climbs(model, within, y[alive], family, attack, rng)
                 robust[alive] = _withstood(model, f, within, y[alive], family, start, steps, where)
             share = proportion(int(robust.sum()), len(x))
             points.append(Point(float(eps), share.value, share.low, share.high))
-    return AccuracyCurve(attack, norm, 1 if attack == "fgsm" else steps, len(x), tuple(points))
+    steps = 1 if attack == "fgsm" else steps
+    return AccuracyCurve(attack, norm, steps, len(x), tuple(points), gradients is not False)
+
+
+def _climbs(
+    model: Model,
+    within: Ball,
+    y: Tensor,
+    family: Family,
+    attack: str,
+    rng: np.random.Generator | None,
+) -> bool:
+    """Whether the examples that are right have gradients where the attack starts."""
+    random = rng if attack == "pgd" else None
+    with entered(model, within.x, y, family) as f:
+        draw_anew(within.x.device, 0, "curve", "gradients")
+        own = goal(family, y)
+        return check_slopes(f, within, own, ("family",), attack, random, stacklevel=4)
 
 
 def _withstood(

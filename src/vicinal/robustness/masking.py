@@ -1,5 +1,6 @@
 """Signs of masked gradients: attacks fail because slopes mislead, not for robustness."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from vicinal.robustness.attacks.ball import Bounds, Norm, Size, ball
 from vicinal.robustness.attacks.door import fit, opened
 from vicinal.robustness.attacks.fab import check_steps
 from vicinal.robustness.attacks.goal import goal
+from vicinal.robustness.attacks.gradients import ZERO
+from vicinal.robustness.attacks.worst import climbable
 from vicinal.robustness.signs import Case, Sign, is_constant, randomness, signs_of
 
 
@@ -98,6 +101,9 @@ def masking(
     Returns:
         Masking; print it.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start.
+
     Raises:
         ValueError: for eps, x, bounds and targets that do not fit, or if the model gets no example
             right.
@@ -114,6 +120,7 @@ def masking(
     second = model if twin is None else twin
     with opened(model) as raw, opened(second) as other:
         f, random = fit(raw, x, y, family)
+        f, climbs = climbable(f, within, aim)
         outputs = f(x)
         right = (~aim.broken(outputs)).nonzero()[:, 0]
         if not len(right):
@@ -122,6 +129,8 @@ def masking(
         if is_constant(case, outputs):
             signs = {"constant": Sign(False, {}, "the model must not predict the same everywhere")}
         else:
+            if not climbs:
+                warnings.warn(ZERO.format(name="every attack by gradients"), stacklevel=2)
             signs = signs_of(case, None if twin is None else other)
         if random:
             signs["random"] = randomness(case, raw)

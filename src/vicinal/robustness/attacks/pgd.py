@@ -10,6 +10,7 @@ from vicinal.models.forward import Model
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, Size, ball, spread_out
 from vicinal.robustness.attacks.door import Function, entered, slope
 from vicinal.robustness.attacks.goal import Goal, goal
+from vicinal.robustness.attacks.gradients import check_slopes
 
 
 def pgd(
@@ -48,9 +49,13 @@ def pgd(
     Returns:
         Inputs of the shape of x, within eps of x and within bounds.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start, so that nothing was
+            attacked.
+
     Raises:
         ValueError: if eps exceeds the width of the bounds (8 for 8/255), x leaves them, steps
-            is not positive, or the targets do not fit the family.
+            is not positive, or the targets do not fit the family; if the outputs have no gradient.
 
     Source:
         Madry, Makelov, Schmidt, Tsipras, Vladu (2018), arXiv:1706.06083; the step size is that of
@@ -61,6 +66,7 @@ def pgd(
     check_restarts(restarts, rng)
     within, aim = ball(x, eps, norm, bounds), goal(family, y)
     with entered(model, x, y, family) as f:
+        check_slopes(f, within, aim, ("family",), "pgd", rng)
         starts = (x.detach() if rng is None else within.random(rng) for _ in range(restarts))
         best = ascend(f, within, next(starts), aim, steps)
         for start in starts:

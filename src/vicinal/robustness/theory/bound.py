@@ -26,6 +26,7 @@ from vicinal.robustness.theory.second_order import (
     logits_and_gradients,
     only_bernoulli,
     second_order,
+    warn_of_flat,
 )
 
 CENTRED, HOMOGENEOUS = 1e-5, 1e-4  # relative deviations that count as none
@@ -133,8 +134,11 @@ def mixup_bound(
     Returns:
         MixupBound, in nats and float64.
 
+    Warns:
+        UserWarning: if all gradients are 0.
+
     Raises:
-        ValueError: for other families, or targets that do not fit.
+        ValueError: for other families, targets that do not fit, or a logit without gradient.
         TypeError: for a model with weights of 16 bits.
 
     Source:
@@ -157,6 +161,7 @@ def mixup_bound(
     with opened(model) as f:
         check_targets(f, x, y, family)
         logits, gradient = logits_and_gradients(f, x)
+    warn_of_flat(gradient)
     flat, label = x.flatten(1).double(), y.reshape(len(x)).double()
     expansion = expand(model, x, y, law, family)
     lined, features = aligned(flat, gradient, law), flat.shape[1]
