@@ -73,6 +73,8 @@ class Beta:
                     "λ ~ Beta(alpha, beta): 1.0 and 1.0 draw λ uniformly, values near 0 hardly mix."
                 )
             object.__setattr__(self, name, float(value))
+        if not self.alpha + self.beta < np.inf:
+            raise ValueError(f"alpha + beta must be finite, got {self.alpha:g} + {self.beta:g}.")
 
     @property
     def spread(self) -> float:
@@ -209,7 +211,8 @@ def glm_coefficient(law: Law) -> float:
       + \frac{\alpha(\alpha+1)}{(\alpha+\beta)(\beta-1)}$$
 
     for Beta(α, β), defined for α > 1 and β > 1; it is (α+1)/(α-1) when α = β. For a fixed λ it
-    is (1-λ)²/λ + λ²/(1-λ).
+    is (1-λ)²/λ + λ²/(1-λ). Whether what it is the coefficient of is the expansion of anything
+    finite depends on the family too: see `glm_regulariser`.
 
     Args:
         law: `Beta`, `Uniform` or `Fixed`.
@@ -229,11 +232,16 @@ def glm_coefficient(law: Law) -> float:
         >>> glm_coefficient(Beta(3.0))
         2.0
     """
+    value = np.inf
     match law:
         case Beta(alpha=a, beta=b) if a > 1 and b > 1:
-            return b * (b + 1) / ((a + b) * (a - 1)) + a * (a + 1) / ((a + b) * (b - 1))
+            # ratios of numbers of one size, so that nothing overflows
+            value = b / (a + b) * ((b + 1) / (a - 1)) + a / (a + b) * ((a + 1) / (b - 1))
         case Fixed(lam=lam) if 0 < lam < 1:
-            return (1 - lam) ** 2 / lam + lam**2 / (1 - lam)
+            value = (1 - lam) / lam * (1 - lam) + lam / (1 - lam) * lam
+    if value < np.inf:
+        return value
+    match law:
         case Beta() | Uniform() | Fixed():
             raise ValueError(
                 f"E[(1-λ)²/λ²] is infinite for {law}: it needs Beta(alpha, beta) with alpha > 1 "

@@ -1,7 +1,7 @@
 """Whether there is a slope to climb: an attack along gradients that are 0 did nothing."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
