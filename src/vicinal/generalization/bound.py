@@ -159,8 +159,7 @@ def check_held_out(held_out: Tensor, x: Tensor) -> None:
     check_tensors(held_out=held_out)
     if held_out.shape[1:] != x.shape[1:] or not len(held_out):
         raise ValueError(
-            f"held_out must hold inputs of {x.shape[1]} numbers, at least 1, got "
-            f"{tuple(held_out.shape)}."
+            f"held_out must hold inputs of {x.shape[1]} numbers, got {tuple(held_out.shape)}."
         )
 
 
@@ -284,9 +283,10 @@ def check_declared(
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive and finite, got {value}.")
     rounding = 1 + 1e-6
-    if not float(x.double().norm(dim=1).max()) <= x_bound * rounding:
+    longest, steepest = float(x.double().norm(dim=1).max()), float(theta.double().norm())
+    if not longest <= x_bound * rounding:
         raise ValueError(
-            f"an input has norm {float(x.double().norm(dim=1).max()):.4g}, beyond {called}={x_bound}. The "
+            f"an input has norm {longest:.4g}, beyond {called}={x_bound}. The "
             "bound must be known beforehand, not read off the data."
         )
     if not float(theta.double().norm()) <= theta_bound * rounding:

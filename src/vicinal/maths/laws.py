@@ -268,14 +268,15 @@ def mean_larger_share(law: Law) -> float:
     match law:
         case Beta(alpha=a, beta=b):
             # I(a+1, b) at 1/2 is 1 - I(b, a+1), which keeps its digits where it is near 1
-            return float(a * betainc(b, a + 1, 0.5) + b * betainc(a, b + 1, 0.5)) / (a + b)
+            mean = float(a * betainc(b, a + 1, 0.5) + b * betainc(a, b + 1, 0.5)) / (a + b)
+            if np.isfinite(mean):  # the function gives up on the largest shapes
+                return mean
         case Uniform():
             return 0.75
         case Tilted(law=inner):  # λ and 1-λ have the same maximum
             return mean_larger_share(inner)
-        case _:
-            lam, weight = law.nodes(FOLDED)
-            return float(weight @ np.maximum(lam, 1 - lam))
+    lam, weight = law.nodes(FOLDED)
+    return float(weight @ np.maximum(lam, 1 - lam))
 
 
 def _check_count(count: int) -> None:
