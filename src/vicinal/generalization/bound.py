@@ -289,10 +289,8 @@ def check_declared(
             f"an input has norm {longest:.4g}, beyond {called}={x_bound}. The "
             "bound must be known beforehand, not read off the data."
         )
-    if not float(theta.double().norm()) <= theta_bound * rounding:
-        raise ValueError(
-            f"theta has norm {float(theta.double().norm()):.4g}, beyond {theta_bound=}."
-        )
+    if not steepest <= theta_bound * rounding:
+        raise ValueError(f"theta has norm {steepest:.4g}, beyond {theta_bound=}.")
     if not y_bounds[0] <= float(y.min()) <= float(y.max()) <= y_bounds[1]:
         raise ValueError(
             f"y runs from {float(y.min()):g} to {float(y.max()):g}, outside of y_bounds={y_bounds}."

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from vicinal.maths.losses import Family
 from vicinal.maths.randomness import generator
@@ -16,6 +16,7 @@ from vicinal.models.forward import (
     check_counts,
     check_family,
     check_targets,
+    narrow_weights,
     unchanged,
     warn_of_probable,
 )
@@ -40,14 +41,6 @@ def opened(model: Model) -> Iterator[Function]:
     narrow = narrow_weights(model)
     with torch.no_grad(), unchanged(model, inputs=True) as f:
         yield f if narrow is None else lambda x: f(x.to(narrow))
-
-
-def narrow_weights(model: Model) -> torch.dtype | None:
-    """float16 or bfloat16, if all weights are of it."""
-    if not isinstance(model, nn.Module):
-        return None
-    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
-    return kinds.pop() if kinds in ({torch.float16}, {torch.bfloat16}) else None
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from torch import Tensor
 from vicinal.explanation.terms import Expansion, expand
 from vicinal.maths.laws import Law
 from vicinal.maths.losses import Family, bernoulli
-from vicinal.models.forward import Model, check_targets
-from vicinal.robustness.attacks.door import narrow_weights, opened
+from vicinal.models.forward import Model, check_targets, narrow_weights
+from vicinal.robustness.attacks.door import opened
 from vicinal.robustness.theory.alignment import aligned
 from vicinal.robustness.theory.second_order import (
     logits_and_gradients,
