@@ -182,7 +182,7 @@ def test_hidden_bounds_want_what_they_say():
     x = inputs()
     y = torch.zeros(len(x), dtype=torch.float64)
     options = {"feature_bound": 5.0, "theta_bound": 1.0, "y_bounds": (0.0, 1.0)}
-    with pytest.raises(TypeError, match="gammas must be a number"):
+    with pytest.raises(TypeError, match="gammas must be a list of numbers"):
         hidden_bound(THETA, x, y, gammas="1", **options)
     with pytest.raises(ValueError, match="held_out must hold inputs of 2 numbers"):
         hidden_bound(THETA, x, y, gammas=1.0, held_out=x[:, :1], **options)

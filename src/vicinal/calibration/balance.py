@@ -68,14 +68,15 @@ def recalls(outputs: Float[Tensor, "n *classes"], y: Int[Tensor, " n"]) -> Recal
     """
     check_tensors(outputs=outputs, y=y)
     if outputs.ndim == 1 or outputs.shape[1:] == (1,):
-        logit = outputs.detach().reshape(-1)
+        logit = outputs.detach().reshape(-1).double()
         outputs = torch.stack((torch.zeros_like(logit), logit), 1)
     check_logits(outputs, y)
+    outputs = outputs.detach().double()
     if bool(outputs.isnan().any()):
         raise ValueError("outputs must not hold NaN: they name no class.")
     y, k = y.detach().long(), outputs.shape[1]
     counts = torch.bincount(y, minlength=k)
-    hits = torch.bincount(y[outputs.detach().argmax(1) == y], minlength=k)
+    hits = torch.bincount(y[outputs.argmax(1) == y], minlength=k)
     shares = [h / c if c else None for h, c in zip(hits.tolist(), counts.tolist(), strict=True)]
     some = [share for share in shares if share is not None]
     return Recalls(tuple(shares), tuple(counts.tolist()), sum(some) / len(some))

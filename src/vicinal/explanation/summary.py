@@ -15,7 +15,7 @@ from vicinal.explanation.pairs.every import BATCH
 from vicinal.explanation.risk import Estimate, vicinal_risk
 from vicinal.explanation.terms import Expansion, along, contributions, expand, terms_of
 from vicinal.machine.processes import ALONE, Place, spread
-from vicinal.maths.arguments import check_rng
+from vicinal.maths.arguments import check_rng, check_sizes, check_whole
 from vicinal.maths.laws import Beta, Law
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import Model, unchanged
@@ -123,6 +123,8 @@ def explain(
     """
     check_rng(rng)
     x = in_single_too(model, x)
+    check_sizes("alphas", alphas)
+    check_whole("shown", shown, -1)
     if not len(alphas) >= 1:
         raise ValueError("alphas must name at least one strength, such as 1.0.")
     if not shown >= 0:

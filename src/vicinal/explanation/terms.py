@@ -35,12 +35,14 @@ from vicinal.maths.laws import Beta, Law
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import (
     Model,
+    check_counts,
     check_family,
     finite,
+    first_outputs,
     refuse_batch_statistics,
     unchanged,
-    warn_of_rounding,
 )
+from vicinal.models.numbers import warn_of_rounding
 
 
 class Terms(NamedTuple):
@@ -158,10 +160,21 @@ def taylor_terms(
         refuse_batch_statistics(list(model.modules()), eval_mode=False)
     x = in_single_too(model, x)
     check_tensors(y=y, partner=partner)
+    check_counts(x, y)
+    if partner.is_floating_point() or partner.shape != (len(x),):
+        raise ValueError(
+            f"partner must hold one index per example ({len(x)}), got {partner.dtype} of shape "
+            f"{tuple(partner.shape)}."
+        )
+    low, high = (int(v) for v in partner.long().aminmax())
+    if not 0 <= low <= high < len(x):
+        raise ValueError(f"partner must lie in 0..{len(x) - 1}, got {low} to {high}.")
+    partner = partner.long()
     with unchanged(model) as narrow:
         f = in_single_of(model, narrow)
         with torch.no_grad():
-            outputs = f(x[:1])
+            outputs = first_outputs(f, x)
+            family.check_labels(outputs[:1].expand(len(y), *outputs.shape[1:]), y)
         warn_of_rounding(outputs)
         engine = engine_of(model, family, f)
         if torch.is_grad_enabled():

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.maths.arguments import check_number, check_tensors
+from vicinal.maths.arguments import check_number, check_sizes, check_tensors, check_whole
 from vicinal.maths.losses import Family, bernoulli, gaussian
 from vicinal.models.forward import check_family
 
@@ -115,6 +115,8 @@ def glm_bound(
     """
     grid = grid_of(gammas)
     check_declared(theta, x, y, family, x_bound, theta_bound, y_bounds, grid, delta)
+    if rank is not None:
+        check_whole("rank", rank, 0)
     n, top = len(x), x_bound * theta_bound
     factors = of_family(family, top, y_bounds)
     spent = delta / (2 if held_out is not None else 1)
@@ -144,10 +146,10 @@ def grid_of(gammas: float | Sequence[float]) -> list[float]:
     Raises:
         TypeError: for what are no numbers.
     """
-    found = [gammas] if not isinstance(gammas, Sequence | np.ndarray | Tensor) else list(gammas)
-    for gamma in found:
-        check_number("gammas", gamma.item() if isinstance(gamma, Tensor) else gamma)
-    return sorted(float(gamma) for gamma in found)
+    if not isinstance(gammas, Sequence | np.ndarray | Tensor):
+        gammas = [gammas]
+    check_sizes("gammas", gammas)
+    return sorted(float(gamma) for gamma in gammas)
 
 
 def check_held_out(held_out: Tensor, x: Tensor) -> None:

@@ -150,7 +150,7 @@ def ranks(x: Float[Tensor, "n d"]) -> Ranks:
         Ranks(rank=1, stable=1.0, entropy=1.0)
     """
     check_tensors(x=x)
-    if x.ndim != 2 or not len(x) >= 2 or not bool(torch.isfinite(x).all()):
+    if x.ndim != 2 or not len(x) >= 2 or not x.numel() or not bool(torch.isfinite(x).all()):
         raise ValueError(f"ranks needs finite x (n, d) with n of 2 or more, got {tuple(x.shape)}.")
     centred = x.detach().double() - x.detach().double().mean(0)
     singular = torch.linalg.svdvals(centred)

@@ -156,6 +156,8 @@ def hidden_bound(
         not given there.
     """
     grid = grid_of(gammas)
+    if lift is not None:
+        check_number("lift", lift)
     declared = feature_bound, theta_bound, y_bounds, grid, delta
     check_declared(theta, features, y, gaussian, *declared, called="feature_bound")
     top, spent = feature_bound * theta_bound, delta / (2 if held_out is not None else 1)
@@ -194,7 +196,8 @@ def _check_theta(theta: Tensor, features: Tensor) -> None:
 
 def _centred(features: Tensor) -> Tensor:
     check_tensors(features=features)
-    if features.ndim != 2 or not len(features) >= 2 or not bool(torch.isfinite(features).all()):
+    fits = features.ndim == 2 and len(features) >= 2 and features.numel() > 0
+    if not fits or not bool(torch.isfinite(features).all()):
         raise ValueError(
             f"features must be finite (n, d) with n of 2 or more, got {tuple(features.shape)}."
         )

@@ -1,11 +1,15 @@
 """What every door asks of its arguments: that they are of the kind that is named there."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
 from torch import Tensor
 
 from vicinal.maths.laws import Law
+from vicinal.maths.numbers import check_rng as check_generator
+
+MOST = 2**31  # nothing that is counted here is more, and a loop to there would not end
 
 
 def check_tensors(**named: object) -> None:
@@ -48,11 +52,8 @@ def check_rng(rng: object, *, needed: bool = True) -> None:
     Raises:
         TypeError: for anything but a generator, and for None where one is needed.
     """
-    if (rng is None and needed) or not isinstance(rng, np.random.Generator | None):
-        raise TypeError(
-            f"rng must be a numpy.random.Generator, got {type(rng).__name__}. Pass "
-            "numpy.random.default_rng(seed)."
-        )
+    if rng is not None or needed:
+        check_generator(rng)
 
 
 def check_law(law: object) -> None:
@@ -64,21 +65,23 @@ def check_law(law: object) -> None:
     if isinstance(law, type) or not isinstance(law, Law):
         raise TypeError(
             f"law must be a law of λ, such as vicinal.Beta(0.2), Uniform() or Fixed(0.3), got "
-            f"{law!r:.60}."
+            f"{repr(law)[:60]}."
         )
 
 
 def check_whole(name: str, value: object, least: int) -> None:
-    """Refuse what is no whole number, or too small a one.
+    """Refuse what is no whole number, or one out of range.
 
     Raises:
         TypeError: for other types.
-        ValueError: for less.
+        ValueError: for less than the least, and for more than can be gone through.
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, at least {least}, got {value!r:.60}.")
+        raise TypeError(f"{name} must be a whole number, at least {least}, got {repr(value)[:60]}.")
     if not int(value) >= least:
         raise ValueError(f"{name} must be at least {least}, got {value}.")
+    if not int(value) < MOST:
+        raise ValueError(f"{name} must be less than {MOST}, got one of {len(str(value))} digits.")
 
 
 def check_number(name: str, value: object) -> None:
@@ -88,4 +91,22 @@ def check_number(name: str, value: object) -> None:
         TypeError: then.
     """
     if not isinstance(value, Real | np.number) or isinstance(value, bool | np.complexfloating):
-        raise TypeError(f"{name} must be a number, got {value!r:.60}.")
+        raise TypeError(f"{name} must be a number, got {repr(value)[:60]}.")
+    try:
+        float(value)
+    except OverflowError as error:
+        raise ValueError(f"{name} is beyond all numbers of 64 bits.") from error
+
+
+def check_sizes(name: str, values: object) -> None:
+    """Refuse what is no list of numbers.
+
+    Raises:
+        TypeError: then.
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray | Tensor):
+        raise TypeError(f"{name} must be a list of numbers, got {repr(values)[:60]}.")
+    if not isinstance(values, Sequence) and np.ndim(values) != 1:
+        raise TypeError(f"{name} must be a list of numbers, got shape {tuple(values.shape)}.")
+    for value in values if isinstance(values, Sequence) else np.asarray(values):
+        check_number(name, value)

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import betainc
 
+from vicinal.maths.numbers import check_count, check_real, check_rng
 from vicinal.maths.quadrature import Nodes, gauss, lanczos, recurrence
 
 FOLDED = 200  # nodes for a mean with a kink at 1/2, which they give to about 1e-5
@@ -67,6 +68,7 @@ class Beta:
 
     def __init__(self, alpha: float, beta: float | None = None) -> None:
         for name, value in (("alpha", alpha), ("beta", alpha if beta is None else beta)):
+            check_real(name, value)
             if not 0 < value < np.inf:
                 raise ValueError(
                     f"{name} must be positive and finite, got {value}. It shapes "
@@ -86,6 +88,7 @@ class Beta:
         self, size: int | tuple[int, ...], rng: np.random.Generator
     ) -> Float[np.ndarray, "..."]:
         """Independent draws, float64."""
+        check_rng(rng)
         return np.asarray(rng.beta(self.alpha, self.beta, size))
 
     def tilted(self) -> Law:
@@ -96,7 +99,7 @@ class Beta:
 
     def nodes(self, count: int) -> Nodes:
         """Gauss-Jacobi quadrature of `count` nodes, exact up to degree 2*count-1."""
-        _check_count(count)
+        check_count(count)
         return gauss(*recurrence(self.alpha, self.beta, count))
 
 
@@ -116,6 +119,7 @@ class Uniform:
         self, size: int | tuple[int, ...], rng: np.random.Generator
     ) -> Float[np.ndarray, "..."]:
         """Independent draws, float64."""
+        check_rng(rng)
         return np.asarray(rng.random(size))
 
     def tilted(self) -> Law:
@@ -138,6 +142,7 @@ class Fixed:
     lam: float
 
     def __post_init__(self) -> None:
+        check_real("lam", self.lam)
         if not 0 <= self.lam <= 1:
             raise ValueError(f"lam must lie in [0, 1], got {self.lam}. It is the weight λ itself.")
 
@@ -158,7 +163,7 @@ class Fixed:
 
     def nodes(self, count: int) -> Nodes:
         """One node of weight 1, exact for every function."""
-        _check_count(count)
+        check_count(count)
         return np.array([float(self.lam)]), np.ones(1)
 
 
@@ -191,7 +196,7 @@ class Tilted:
 
     def nodes(self, count: int) -> Nodes:
         """Gauss quadrature of at most `count` nodes, exact up to degree 2*count-1."""
-        _check_count(count)
+        check_count(count)
         # Tilting multiplies by λ, so one more node of the law keeps the degree.
         points, weights = self.law.nodes(count + 1)
         return gauss(
@@ -277,8 +282,3 @@ def mean_larger_share(law: Law) -> float:
             return mean_larger_share(inner)
     lam, weight = law.nodes(FOLDED)
     return float(weight @ np.maximum(lam, 1 - lam))
-
-
-def _check_count(count: int) -> None:
-    if not count >= 1:
-        raise ValueError(f"count must be at least 1 node, got {count}.")

@@ -2,8 +2,6 @@
 
 import math
 import random
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,16 +10,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vicinal.machine.devices import forked
 from vicinal.machine.processes import place
+from vicinal.maths.arguments import check_inputs, check_tensors
 from vicinal.maths.losses import Family
-from vicinal.maths.probabilities import are_probabilities
 from vicinal.models.passes import Passes
 
-OURS = ("vicinal", "contextlib", "jaxtyping")  # whose lines are not the caller's
 PROBED = 8  # examples on which a model is looked at before the work
 
 Model = Callable[[Tensor], object]
@@ -93,6 +89,7 @@ def unchanged(model: Model, *, inputs: bool = False) -> Iterator[Passes]:
     of torch, numpy and Python, from which a model may draw. Parameter gradients are never written,
     because callers differentiate with ``torch.autograd.grad``.
     """
+    check_model(model)
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [module.training for module in modules]
     buffers = [(b, b.clone()) for module in modules for b in module.buffers(recurse=False)]
@@ -114,46 +111,35 @@ def unchanged(model: Model, *, inputs: bool = False) -> Iterator[Passes]:
                         buffer.copy_(value)
 
 
-def narrow_weights(model: Model) -> torch.dtype | None:
-    """float16 or bfloat16, if all weights are of it."""
-    if not isinstance(model, nn.Module):
-        return None
-    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
-    return kinds.pop() if kinds in ({torch.float16}, {torch.bfloat16}) else None
+def check_model(model: object) -> None:
+    """Refuse what cannot be called on a batch.
 
-
-def in_single(model: Model) -> Model:
-    """The model with weights of 16 bits taken as numbers of 32; its own weights are left alone.
-
-    Derivatives are differences of what 16 bits round away: terms of a net in bfloat16 are off by a
-    fifth. With the same weights, computed in 32 bits, they are right.
+    Raises:
+        TypeError: then.
     """
-    if narrow_weights(model) is None:
-        return model
-    assert isinstance(model, nn.Module)
-    state = dict(model.named_parameters()) | dict(model.named_buffers())
-    wide = {k: v.float() if v.is_floating_point() else v.clone() for k, v in state.items()}
-    return lambda x: functional_call(model, wide, (x.float(),))
-
-
-def warn_of_rounding(outputs: Tensor) -> None:
-    """Warn where outputs are of 16 bits, so that derivatives of them are noise."""
-    if outputs.dtype in (torch.float16, torch.bfloat16):
-        warnings.warn(
-            f"the model computes in {outputs.dtype}: its outputs are rounded by up to "
-            f"{torch.finfo(outputs.dtype).eps / 2:.1e} of their size, and second-order terms may "
-            "be off by a fifth and more. Pass the model itself with weights of 16 bits, which is "
-            "then computed in 32, or one that computes in float32.",
-            stacklevel=_callers(),
+    if not callable(model) or isinstance(model, type | Family):
+        raise TypeError(
+            "model must be a function from a batch to outputs, such as a torch.nn.Module, got "
+            f"{repr(model)[:60]}."
         )
 
 
-def _callers() -> int:
-    """How many frames up the line is that called this package."""
-    frame, calls = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals["__name__"].split(".")[0] in OURS:
-        frame, calls = frame.f_back, calls + 1
-    return calls
+def first_outputs(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """The outputs of the first examples, with a sentence where the model cannot take them.
+
+    Raises:
+        ValueError: if the model fails on them.
+    """
+    try:
+        return f(x[:PROBED])
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError, AttributeError, KeyError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(
+            f"the model cannot take a batch of shape {tuple(x[:PROBED].shape)} and {x.dtype}: "
+            f"{reason}"
+        ) from error
 
 
 def refuse_batch_statistics(modules: list[nn.Module], *, eval_mode: bool) -> None:
@@ -233,12 +219,16 @@ def check_targets(
     Raises:
         ValueError, TypeError: if counts, kinds or ranges do not fit.
     """
+    check_inputs(x)
+    check_tensors(y=y)
     check_counts(x, y)
     if not torch.isfinite(x).all():
         raise ValueError("the inputs are not finite: x holds NaN or infinity.")
     with torch.no_grad():
-        outputs = f(x[:PROBED]) if outputs is None else outputs
+        outputs = first_outputs(f, x) if outputs is None else outputs
         change = _change_alone(f, x[:PROBED], outputs)
+    if not outputs.is_floating_point():
+        raise TypeError(f"the model must return floating outputs, got {outputs.dtype}.")
     if not torch.isfinite(outputs).all():
         raise ValueError(
             "the model's outputs are not finite: there is NaN or infinity among those of the first "
@@ -252,24 +242,6 @@ def check_targets(
             "draws nothing at random: no statistics of the batch, no dropout outside nn.Dropout."
         )
     family.check_labels(outputs[:1].expand(len(y), *outputs.shape[1:]), y)
-
-
-def warn_of_probabilities(f: Callable[[Tensor], Tensor], x: Tensor, family: Family) -> None:
-    """Warn where a model of several classes seems to end in a softmax."""
-    with torch.no_grad():
-        warn_of_probable(f(x[:PROBED]), family)
-
-
-def warn_of_probable(outputs: Tensor, family: Family) -> None:
-    """Warn where outputs of several classes seem to be probabilities."""
-    several = not family.scalar and family.each is None
-    if several and len(outputs) > 1 and are_probabilities(outputs):
-        warnings.warn(
-            "the model's outputs lie in [0, 1] and sum to 1 for each example, so they seem to be "
-            "probabilities; they are taken for logits. Leave out the softmax at the end, or pass "
-            "their logarithm.",
-            stacklevel=_callers(),
-        )
 
 
 def _change_alone(f: Callable[[Tensor], Tensor], x: Tensor, outputs: Tensor) -> float:

@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.maths.arguments import check_rng, check_sizes, check_whole
 from vicinal.maths.losses import Family, categorical
 from vicinal.maths.statistics import proportion
-from vicinal.models.forward import Model, check_targets
+from vicinal.models.forward import Model, check_family, check_targets
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, ball
 from vicinal.robustness.attacks.door import Function, draw_anew, entered, opened, slope
 from vicinal.robustness.attacks.goal import goal, warn_of_undefined
@@ -103,12 +104,15 @@ def accuracy_curve(
     Source:
         Madry et al. (2018), arXiv:1706.06083; Wilson (1927) for the intervals.
     """
+    check_rng(rng, needed=False)
+    check_whole("steps", steps, 1)
+    check_sizes("epsilons", epsilons)
+    epsilons = [float(eps) for eps in epsilons]
     if not len(epsilons):
         raise ValueError("epsilons must hold one radius or more.")
     if attack not in ("fgsm", "pgd"):
         raise ValueError(f"attack must be 'fgsm' or 'pgd', got {attack!r}.")
-    if not steps >= 1:
-        raise ValueError(f"steps must be at least 1, got {steps}.")
+    check_family(family)
     with opened(model) as f:
         check_targets(f, x, y, family)
         draw_anew(x.device, 0, "curve")

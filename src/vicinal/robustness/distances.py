@@ -10,6 +10,7 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.maths.arguments import check_rng, check_sizes, check_tensors
 from vicinal.maths.losses import Family, categorical
 from vicinal.maths.randomness import generator
 from vicinal.maths.statistics import proportion
@@ -149,6 +150,8 @@ def minimal_distances(
         Pintor et al. (2021), arXiv:2102.12827; Croce and Hein (2020), arXiv:1907.02044 and
         arXiv:2003.01690.
     """
+    check_rng(rng, needed=False)
+    check_sizes("check_at", check_at)
     fab.check_steps(fab.STEPS, family, tolerance)
     if not all(0 < eps < np.inf for eps in check_at):
         raise ValueError(f"check_at must hold positive radii in the units of x, got {check_at}.")
@@ -267,6 +270,7 @@ def paired_accuracy(first: Shaped[Tensor, " n"], second: Shaped[Tensor, " n"]) -
         >>> paired_accuracy(torch.tensor([True, True]), torch.tensor([True, False])).difference
         0.5
     """
+    check_tensors(first=first, second=second)
     if first.dtype != torch.bool or second.dtype != torch.bool or len(first) != len(second):
         raise ValueError("pass two boolean tensors over the same examples, True where robust.")
     if not len(first):

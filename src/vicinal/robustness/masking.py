@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_rng
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import Model, check_family
 from vicinal.robustness.attacks.ball import Bounds, Norm, Size, ball
@@ -112,6 +113,7 @@ def masking(
         Athalye, Carlini, Wagner (2018), arXiv:1802.00420, section 3.1; Carlini et al. (2019),
         arXiv:1902.06705.
     """
+    check_rng(rng)
     check_family(family)
     check_steps(1, family, tolerance)
     within, aim = ball(x, eps, norm, bounds), goal(family, y, tolerance)

@@ -22,14 +22,10 @@ from vicinal.machine.processes import ALONE, Place, spread
 from vicinal.maths.arguments import check_inputs, check_rng, check_tensors, check_whole
 from vicinal.maths.losses import Family
 from vicinal.maths.small_samples import of_sum
-from vicinal.models.forward import (
-    Model,
-    check_family,
-    check_targets,
+from vicinal.models.forward import Model, check_family, check_targets, logits_of, unchanged
+from vicinal.models.numbers import (
     in_single,
-    logits_of,
     narrow_weights,
-    unchanged,
     warn_of_probabilities,
     warn_of_rounding,
 )

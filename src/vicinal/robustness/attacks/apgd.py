@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_whole
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import Model
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, Size, ball
@@ -89,9 +90,8 @@ def apgd(
         ...      family=bernoulli)
         tensor([[0.2500, 0.2500]])
     """
-    if not steps >= 1:
-        raise ValueError(f"steps must be at least 1, got {steps}.")
-    if loss not in ("family", "dlr", "targeted"):
+    check_whole("steps", steps, 1)
+    if not isinstance(loss, str) or loss not in ("family", "dlr", "targeted"):
         raise ValueError(f"loss must be 'family', 'dlr' or 'targeted', got {loss!r}.")
     check_restarts(restarts, rng)
     within, aim = ball(x, eps, norm, bounds), goal(family, y, tolerance)

@@ -4,8 +4,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_whole
 from vicinal.maths.losses import Family, categorical
-from vicinal.models.forward import Model
+from vicinal.models.forward import Model, check_family
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, lengths, space, spread_out
 from vicinal.robustness.attacks.door import Function, entered, slope
 from vicinal.robustness.attacks.goal import Goal, goal
@@ -82,8 +83,8 @@ def check_steps(steps: int, family: Family, tolerance: float | None) -> None:
     Raises:
         ValueError: for no steps, or nothing that counts as broken.
     """
-    if not steps >= 1:
-        raise ValueError(f"steps must be at least 1, got {steps}.")
+    check_family(family)
+    check_whole("steps", steps, 1)
     if not family.classifies and tolerance is None:
         raise ValueError(
             f"the {family.name} family has no classes: say with tolerance=… which deviation of the "

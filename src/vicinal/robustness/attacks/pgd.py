@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_rng, check_whole
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import Model
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, Size, ball, spread_out
@@ -61,8 +62,7 @@ def pgd(
         Madry, Makelov, Schmidt, Tsipras, Vladu (2018), arXiv:1706.06083; the step size is that of
         its experiments on MNIST, and the best point is kept, not the last.
     """
-    if not steps >= 1:
-        raise ValueError(f"steps must be at least 1, got {steps}.")
+    check_whole("steps", steps, 1)
     check_restarts(restarts, rng)
     within, aim = ball(x, eps, norm, bounds), goal(family, y)
     with entered(model, x, y, family) as f:
@@ -83,6 +83,8 @@ def check_restarts(restarts: int, rng: np.random.Generator | None) -> None:
     Raises:
         ValueError: then.
     """
+    check_rng(rng, needed=False)
+    check_whole("restarts", restarts, 0)
     if not restarts >= 1 or (restarts > 1 and rng is None):
         raise ValueError(
             "restarts must be at least 1, and more than 1 needs rng=numpy.random.default_rng(seed) "

@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_rng
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import Model
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, Size, ball
@@ -61,6 +62,7 @@ def transfer(
     Source:
         Papernot, McDaniel, Goodfellow (2016), arXiv:1605.07277.
     """
+    check_rng(rng, needed=False)
     within, aim = ball(x, eps, norm, bounds), goal(family, y, tolerance)
     with entered(source, x, y, family) as g, entered(model, x, y, family) as f:
         own = goal(family, y, tolerance)

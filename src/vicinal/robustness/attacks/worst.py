@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from vicinal.machine.processes import ALONE, Place, agreed, together
+from vicinal.maths.arguments import check_number, check_rng
 from vicinal.maths.losses import Family, categorical
 from vicinal.maths.statistics import Interval, proportion
 from vicinal.models.forward import Model, check_family
@@ -155,8 +156,11 @@ def worst_case(
         (tensor([ True, False]), 'noise')
     """
     for name, budget in (("seconds", seconds), ("passes", passes)):
+        if budget is not None:
+            check_number(name, budget)
         if budget is not None and not budget > 0:
             raise ValueError(f"{name} must be positive, got {budget}. None sets no limit.")
+    check_rng(rng, needed=False)
     check_family(family)
     fab.check_steps(fab.STEPS, family, tolerance)
     within, aim = ball(x, eps, norm, bounds), goal(family, y, tolerance)

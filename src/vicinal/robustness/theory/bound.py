@@ -17,9 +17,11 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vicinal.explanation.terms import Expansion, expand
+from vicinal.maths.arguments import check_law
 from vicinal.maths.laws import Law
 from vicinal.maths.losses import Family, bernoulli
-from vicinal.models.forward import Model, check_targets, narrow_weights
+from vicinal.models.forward import Model, check_targets
+from vicinal.models.numbers import narrow_weights
 from vicinal.robustness.attacks.door import opened
 from vicinal.robustness.theory.alignment import aligned
 from vicinal.robustness.theory.second_order import (
@@ -153,6 +155,7 @@ def mixup_bound(
         (True, True, 0.333)
     """
     only_bernoulli(family)
+    check_law(law)
     if (narrow := narrow_weights(model)) is not None:
         raise TypeError(
             f"the bound needs second derivatives, which weights of {narrow} round away. Pass "

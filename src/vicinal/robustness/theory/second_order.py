@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_number
 from vicinal.maths.losses import Family, bernoulli
 from vicinal.models.forward import Model, check_family, check_targets
 from vicinal.robustness.attacks.door import opened, slope
@@ -103,6 +104,10 @@ def checked_radii(radius: float | Tensor, x: Tensor) -> Tensor:
     Raises:
         ValueError: if one is negative or not finite, or there are too many.
     """
+    if not isinstance(radius, Tensor):
+        check_number("radius", radius)
+    elif radius.is_complex():
+        raise TypeError(f"radius must hold real numbers, got {radius.dtype}.")
     eta = torch.as_tensor(radius, dtype=torch.float64, device=x.device)
     if eta.ndim and eta.shape != (len(x),):
         raise ValueError(f"radius must be a number or one for each of {len(x)} examples.")
