@@ -99,7 +99,8 @@ def test_sampled_shrunk_expansion_has_an_honest_error():
         spread = values.std(ddof=1)
         assert abs(values.mean() - getattr(exact, name)) < 5 * spread / 60**0.5
         claimed = np.sqrt(np.mean([f.standard_errors[name] ** 2 for f in found]))
-        assert abs(spread / claimed - 1) < 5 / np.sqrt(2 * 60)
+        # few examples: the error is widened, by less than t with one of 3 degrees of freedom
+        assert 1 / 1.63 - 5 / np.sqrt(2 * 60) < spread / claimed < 1 + 5 / np.sqrt(2 * 60)
 
 
 class AllPairs:

@@ -52,9 +52,11 @@ def test_a_check_by_apgd_corrects_the_curve(monkeypatch):
     y = (linear(x) > 0).long()
     monkeypatch.setattr("vicinal.robustness.attacks.fab.STEPS", 1)
     monkeypatch.setattr("vicinal.robustness.attacks.fmn.STEPS", 1)
-    model = lambda x: linear(x).detach() if blind[0] else linear(x)
+    model = lambda x: linear(x).detach() + 0 * x.sum(1) if blind[0] else linear(x)
     blind = [True]
-    found = minimal_distances(model, x, y, bounds=None, family=bernoulli)
+    with pytest.warns(UserWarning, match="gradient is exactly 0"):
+        found = minimal_distances(model, x, y, bounds=None, family=bernoulli)
+    assert not found.gradients
     assert found.reached == 0.0
     assert found.mean == math.inf
 
@@ -68,7 +70,8 @@ def test_a_check_by_apgd_corrects_the_curve(monkeypatch):
 
     attack = apgd.attack
     monkeypatch.setattr("vicinal.robustness.attacks.apgd.attack", sees)
-    found = minimal_distances(model, x, y, bounds=None, family=bernoulli, check_at=[0.2])
+    with pytest.warns(UserWarning, match="gradient is exactly 0"):
+        found = minimal_distances(model, x, y, bounds=None, family=bernoulli, check_at=[0.2])
     margins = linear(x).abs() / THETA.abs().sum()
     assert found.checks[0].tried == 30
     assert found.checks[0].broken == int((margins < 0.2).sum()) > 0

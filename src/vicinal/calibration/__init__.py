@@ -1,5 +1,9 @@
 """Calibration: do the probabilities of a model mean what they say?"""
 
+from vicinal.calibration.balance import Constant as Constant
+from vicinal.calibration.balance import Recalls as Recalls
+from vicinal.calibration.balance import constant_answer as constant_answer
+from vicinal.calibration.balance import recalls as recalls
 from vicinal.calibration.classes import Classwise as Classwise
 from vicinal.calibration.classes import ClasswiseSums as ClasswiseSums
 from vicinal.calibration.classes import classwise as classwise

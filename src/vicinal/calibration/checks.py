@@ -3,17 +3,21 @@
 import torch
 from torch import Tensor
 
+from vicinal.maths.arguments import check_tensors, check_whole
+from vicinal.maths.probabilities import are_probabilities
+
 LOOKED_AT = 64  # rows that decide whether all are looked at
+FEW = 8  # single logits that may lie in [0, 1] by chance
 
 
 def check_bins(bins: int) -> None:
-    """Refuse fewer bins than one."""
-    if not bins >= 1:
-        raise ValueError(f"bins must be at least 1, got {bins}.")
+    """Refuse fewer bins than one, and parts of bins."""
+    check_whole("bins", bins, 1)
 
 
 def check_logits(logits: Tensor, y: Tensor) -> None:
-    """Refuse wrong shapes and class ids out of range; NaN shows in the first sums."""
+    """Refuse wrong types and shapes and class ids out of range; NaN shows in the first sums."""
+    check_tensors(logits=logits, y=y)
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise ValueError(
             f"logits must have shape (n, classes) with 2 or more classes, got "
@@ -43,7 +47,11 @@ def check_finite(logits: Tensor, what: str) -> None:
 
 def refuse_probabilities(logits: Tensor) -> None:
     """Refuse two or more rows that all look like probabilities."""
-    if len(logits) > 1 and _simplex(logits[:LOOKED_AT]) and _simplex(logits):
+    if (
+        len(logits) > 1
+        and are_probabilities(logits[:LOOKED_AT])
+        and (len(logits) <= LOOKED_AT or are_probabilities(logits))
+    ):
         raise ValueError(
             "the rows of logits lie in [0, 1] and sum to 1, so they seem to be probabilities. Pass "
             "them to calibration_of_probabilities. If they are logits, subtract 1 from all of "
@@ -51,8 +59,27 @@ def refuse_probabilities(logits: Tensor) -> None:
         )
 
 
+def refuse_probability(logit: Tensor, y: Tensor) -> None:
+    """Refuse single logits that are probabilities of class 1, as far as one can tell.
+
+    Logits of a model that is never sure may lie in [0, 1] as well. Then their sigmoid is nearer to
+    the labels than they are themselves, in the Brier score.
+    """
+    z, labels = logit.detach().double(), y.double()
+    if len(z) < FEW or not bool(((z >= 0) & (z <= 1)).all()) or bool((z == z[0]).all()):
+        return
+    if (z - labels).square().mean() < (z.sigmoid() - labels).square().mean():
+        raise ValueError(
+            "the logits lie in [0, 1] and fit the labels better as they are than after a sigmoid, "
+            "so they seem to be probabilities of class 1. Pass torch.logit(p), or both columns "
+            "(1 - p, p) to calibration_of_probabilities. If they are logits, pass those of class "
+            "0, -logit with 1 - y, which is the same model."
+        )
+
+
 def pair(logit: Tensor, y: Tensor) -> Tensor:
     """The logits 0 and `logit` of the two classes."""
+    check_tensors(logit=logit, y=y)
     if logit.ndim == 2 and logit.shape[1] == 1:
         logit = logit[:, 0]
     if logit.ndim != 1:
@@ -61,13 +88,10 @@ def pair(logit: Tensor, y: Tensor) -> Tensor:
             "one logit per class use calibration."
         )
     check_ids(y, len(logit), 2)
+    refuse_probability(logit, y)
     z = logit.detach().double()
     if not bool((~z.isnan()).all()):
         raise ValueError("logits must not hold NaN.")
     # symmetric, so that an infinite logit is a sure prediction
     z = z.clamp(-1e4, 1e4)
     return torch.stack((-z / 2, z / 2), 1)
-
-
-def _simplex(rows: Tensor) -> bool:
-    return bool((rows >= 0).all() and ((rows.double().sum(-1) - 1).abs() < 1e-4).all())

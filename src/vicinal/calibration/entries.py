@@ -6,6 +6,8 @@ from torch import Tensor
 from vicinal.calibration.checks import pair
 from vicinal.calibration.measure import CalibrationSums, calibration
 from vicinal.calibration.record import Calibration
+from vicinal.maths.arguments import check_tensors
+from vicinal.maths.probabilities import are_probabilities
 
 
 def calibration_of_positive(
@@ -65,16 +67,23 @@ def calibration_of_probabilities(
     """`calibration` for models that give probabilities; logits are more exact where there are any.
 
     Args:
-        probabilities: rows in [0, 1] that sum to 1, to 1e-4; they are divided by their sum.
+        probabilities: rows in [0, 1] that sum to 1, to 1e-4 or to the rounding that they show (16
+            bits, 2 to 4 decimals); they are divided by their sum. The NLL of a probability that was
+            rounded to 0 is infinite.
         y: class ids.
         bins: of equal width, at least 1.
 
     Raises:
         ValueError: for rows that are not probabilities, and as `calibration`.
     """
+    check_tensors(probabilities=probabilities, y=y)
     p = probabilities.detach().double()
+    if p.ndim != 2 or not p.numel():
+        raise ValueError(
+            f"probabilities must have shape (n, classes), n at least 1, got {tuple(p.shape)}."
+        )
     total = p.sum(-1)
-    if p.ndim != 2 or not bool((p >= 0).all() and ((total - 1).abs() <= 1e-4).all()):
+    if not are_probabilities(probabilities):
         raise ValueError(
             f"probabilities must lie in [0, 1] and sum to 1 in each row, got values from "
             f"{float(p.min()):g} to {float(p.max()):g} and sums from {float(total.min()):g} to "

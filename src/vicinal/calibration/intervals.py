@@ -8,6 +8,7 @@ from jaxtyping import Float, Shaped
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
+from vicinal.maths.arguments import check_number, check_rng, check_tensors, check_whole
 from vicinal.maths.statistics import Interval
 
 Measure = Callable[[Tensor, Tensor], float]
@@ -46,6 +47,8 @@ def bootstrap(
     Source:
         Efron (1987), JASA 82, section 2 (BC, no acceleration).
     """
+    check_tensors(logits=logits, y=y)
+    check_rng(rng)
     _check(len(logits), len(y), resamples, level)
     return _interval(lambda rows: measure(logits[rows], y[rows]), len(y), rng, resamples, level)
 
@@ -77,6 +80,8 @@ def paired_bootstrap(
     Raises:
         ValueError: if the models have other numbers of examples, and as `bootstrap`.
     """
+    check_tensors(first=first, second=second, y=y)
+    check_rng(rng)
     _check(len(first), len(y), resamples, level)
     _check(len(second), len(y), resamples, level)
 
@@ -107,7 +112,7 @@ def _interval(
 def _check(n: int, labels: int, resamples: int, level: float) -> None:
     if not n == labels >= 2:
         raise ValueError(f"logits and y must hold as many examples, 2 or more, got {n}, {labels}.")
-    if not resamples >= 100:
-        raise ValueError(f"resamples must be at least 100, got {resamples}.")
+    check_whole("resamples", resamples, 100)
+    check_number("level", level)
     if not 0 < level < 1:
         raise ValueError(f"level must lie in (0, 1), got {level}.")

@@ -11,10 +11,17 @@ from jaxtyping import Float, Int
 from scipy.optimize import brentq, minimize
 from torch import Tensor
 
-from vicinal.calibration.checks import check_finite, check_ids, check_logits, refuse_probabilities
+from vicinal.calibration.checks import (
+    check_finite,
+    check_ids,
+    check_logits,
+    refuse_probabilities,
+    refuse_probability,
+)
 from vicinal.calibration.entries import calibration_of_positive
 from vicinal.calibration.measure import calibration
 from vicinal.calibration.record import Calibration
+from vicinal.maths.arguments import check_tensors
 
 COLDEST, HOTTEST = 0.05, 20.0  # the range of a fitted temperature
 UNSURE = 2.0  # the factor by which one more example may move it
@@ -34,6 +41,7 @@ class Scaling:
 
     def __call__(self, logits: Float[Tensor, "n *k"]) -> Float[Tensor, "n *k"]:
         """The recalibrated logits, in the dtype and on the device of the logits."""
+        check_tensors(logits=logits)
         weight, bias = (
             torch.tensor(v, dtype=torch.float64).to(logits) for v in (self.weight, self.bias)
         )
@@ -184,6 +192,7 @@ def fit_platt(logit: Float[Tensor, "n *one"], y: Int[Tensor, " n"]) -> Scaling:
     Source:
         Platt (1999), Probabilistic outputs for support vector machines, section 2.
     """
+    check_tensors(logit=logit, y=y)
     if logit.ndim not in (1, 2) or logit.shape[1:] not in ((), (1,)):
         raise ValueError(f"Platt scaling takes one logit, (n,) or (n, 1), got {logit.shape}.")
     check_ids(y, len(logit), 2)
@@ -191,6 +200,7 @@ def fit_platt(logit: Float[Tensor, "n *one"], y: Int[Tensor, " n"]) -> Scaling:
     ones, n = int(y.sum()), len(y)
     if not 0 < ones < n:
         raise ValueError(f"Platt scaling needs both classes, got {ones} ones among {n} labels.")
+    refuse_probability(logit.flatten(), y)
     z = logit.detach().double().flatten()
     targets = torch.where(y == 1, (ones + 1) / (ones + 2), 1 / (n - ones + 2)).double()
 
@@ -222,6 +232,10 @@ def recalibrated(
     """
     if scaling not in ("temperature", "vector", "platt"):
         raise ValueError(f"scaling must be 'temperature', 'vector' or 'platt', got {scaling!r}.")
+    for name, part in (("validation", validation), ("test", test)):
+        if not isinstance(part, tuple | list) or len(part) != 2:
+            raise TypeError(f"{name} must be the pair (logits, y), got {type(part).__name__}.")
+        check_tensors(**{f"{name}[0]": part[0], f"{name}[1]": part[1]})
     if _same_rows(validation[0], test[0]):
         raise ValueError(
             "the validation logits are the test logits. A map fitted on the data that it is then "

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.special import ndtri
 from torch import Tensor
 
+from vicinal.maths.arguments import check_sizes, check_tensors
 from vicinal.maths.statistics import Interval, proportion
 
 
@@ -60,12 +61,14 @@ def coverage(
         >>> coverage(torch.zeros(4), torch.ones(4), y, levels=(0.9,)).covered[0].value
         0.75
     """
+    check_tensors(mean=mean, deviation=deviation, y=y)
     if not mean.shape == deviation.shape == y.shape or mean.ndim != 1 or not len(y):
         raise ValueError(
             f"mean, deviation and y must be of one shape (n,), n at least 1, got "
             f"{tuple(mean.shape)}, {tuple(deviation.shape)}, {tuple(y.shape)}."
         )
-    if not levels or not all(0 < level < 1 for level in levels):
+    check_sizes("levels", levels)
+    if not len(levels) or not all(0 < level < 1 for level in levels):
         raise ValueError(f"levels must lie in (0, 1), at least one, got {tuple(levels)}.")
     m, s, t = (v.detach().double() for v in (mean, deviation, y))
     if not bool((s > 0).all()):

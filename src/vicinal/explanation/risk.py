@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.explanation.derivatives.second_order import check_drawn, examined
+from vicinal.explanation.derivatives.second_order import check_drawn, examined, in_single_too
 from vicinal.explanation.pairs.every import BATCH, Progress, converged, over_all_pairs
 from vicinal.explanation.pairs.linear import is_affine, over_all_logits
 from vicinal.explanation.pairs.sampled import Problem, sampled
 from vicinal.machine.processes import ALONE, Place
+from vicinal.maths.arguments import check_law, check_number
 from vicinal.maths.laws import Law
 from vicinal.maths.losses import Family
 from vicinal.models.forward import Model, finite
@@ -29,7 +30,8 @@ class Estimate:
 
     Attributes:
         value: the number, in nats.
-        standard_error: of sampling pairs and λ; 0 where all pairs were summed.
+        standard_error: of sampling pairs and λ; 0 where all pairs were summed. It is estimated from
+            rounds of pairs, often 16, and widened so that 1.96 of it cover 95 %.
         quadrature_error: change of the value when the nodes in λ were last doubled; 0 where the
             law has finitely many values.
         nodes: points of λ in use.
@@ -104,8 +106,11 @@ def vicinal_risk(
         >>> vicinal_risk(lambda x: x, x, x[:, 0], Fixed(0.5), gaussian).value  # -x²/2 at 0, 1, 1, 2
         -0.75
     """
+    check_law(law)
+    x = in_single_too(model, x)
     check_drawn("pairs", pairs, rng)
     if target_error is not None:
+        check_number("target_error", target_error)
         check_drawn("pairs", 2, rng)  # or as many more as it takes
     if target_error is not None and not target_error > 0:
         raise ValueError(f"target_error must be positive, in nats, got {target_error}.")

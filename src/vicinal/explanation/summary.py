@@ -9,12 +9,13 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vicinal.explanation.derivatives.choice import Engine
-from vicinal.explanation.derivatives.second_order import engine_of
+from vicinal.explanation.derivatives.second_order import engine_of, in_single_of, in_single_too
 from vicinal.explanation.expansions.shrunk import ShrunkExpansion, expand_shrunk
 from vicinal.explanation.pairs.every import BATCH
 from vicinal.explanation.risk import Estimate, vicinal_risk
 from vicinal.explanation.terms import Expansion, along, contributions, expand, terms_of
 from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.maths.arguments import check_rng, check_sizes, check_whole
 from vicinal.maths.laws import Beta, Law
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import Model, unchanged
@@ -120,6 +121,10 @@ def explain(
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819; the second expansion is
         that of Carratino, Cissé, Jenatton, Vert (2022), arXiv:2006.06049.
     """
+    check_rng(rng)
+    x = in_single_too(model, x)
+    check_sizes("alphas", alphas)
+    check_whole("shown", shown, -1)
     if not len(alphas) >= 1:
         raise ValueError("alphas must name at least one strength, such as 1.0.")
     if not shown >= 0:
@@ -171,7 +176,8 @@ def _carriers(
 ) -> dict[str, tuple[Example, ...]]:
     """The examples on which R2, R3 and the remainder under uniform λ are largest in size."""
     law = Beta(1)
-    with torch.no_grad(), unchanged(model) as f:
+    with torch.no_grad(), unchanged(model) as narrow:
+        f = in_single_of(model, narrow)
         engine = engine_of(model, family, f)
         found = contributions(engine, x, y, partners, _same(seed), where)
         missed = _remainders(engine, f, x, y, law, _same(seed), where)

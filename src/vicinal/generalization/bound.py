@@ -10,11 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_number, check_sizes, check_tensors, check_whole
 from vicinal.maths.losses import Family, bernoulli, gaussian
+from vicinal.models.forward import check_family
 
 
 @dataclass(frozen=True)
@@ -103,21 +106,30 @@ def glm_bound(
 
     Raises:
         ValueError: where the data are outside of the declared bounds, no γ holds θ, or a number is
-            out of range.
+            out of range; where the bound overflows.
+        TypeError: for what is no tensor, number or family.
 
     Source:
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, Theorem 3.4 and the talk;
         L and B are not given there.
     """
-    grid = sorted([gammas] if isinstance(gammas, int | float) else list(gammas))
+    grid = grid_of(gammas)
     check_declared(theta, x, y, family, x_bound, theta_bound, y_bounds, grid, delta)
+    if rank is not None:
+        check_whole("rank", rank, 0)
     n, top = len(x), x_bound * theta_bound
     factors = of_family(family, top, y_bounds)
     spent = delta / (2 if held_out is not None else 1)
     reached = _membership(theta, x, family, None, top, factors["sup A''"])
     if held_out is not None:
+        check_held_out(held_out, x)
         reached = _membership(theta, held_out, family, spent, top, factors["sup A''"])
     gamma, d = smallest(grid, reached), x.shape[1] if rank is None else rank
+    if not 0 < factors["rho"] < math.inf or not all(math.isfinite(v) for v in factors.values()):
+        raise ValueError(
+            f"the bound overflows for outputs up to x_bound*theta_bound = {top:g}: A'' runs from "
+            f"{factors['rho']:g} up there, so it is vacuous. Declare narrower bounds."
+        )
     ratio = gamma / factors["rho"]
     reach = max(ratio**0.25, ratio**0.5)
     complexity = 2 * factors["L"] * factors["L_A"] * reach * math.sqrt(d / n)
@@ -126,6 +138,31 @@ def glm_bound(
     f = x.detach().double() @ theta.detach().double()
     caveat = "" if held_out is not None else "θ in W_γ is measured, not proved"
     return assembled(f, y, family, complexity, spent / len(grid), factors | more, caveat)
+
+
+def grid_of(gammas: float | Sequence[float]) -> list[float]:
+    """The values of γ in order.
+
+    Raises:
+        TypeError: for what are no numbers.
+    """
+    if not isinstance(gammas, Sequence | np.ndarray | Tensor):
+        gammas = [gammas]
+    check_sizes("gammas", gammas)
+    return sorted(float(gamma) for gamma in gammas)
+
+
+def check_held_out(held_out: Tensor, x: Tensor) -> None:
+    """Refuse held-out inputs that are not like those of training.
+
+    Raises:
+        ValueError, TypeError: then.
+    """
+    check_tensors(held_out=held_out)
+    if held_out.shape[1:] != x.shape[1:] or not len(held_out):
+        raise ValueError(
+            f"held_out must hold inputs of {x.shape[1]} numbers, got {tuple(held_out.shape)}."
+        )
 
 
 def assembled(
@@ -225,6 +262,19 @@ def check_declared(
     called: str = "x_bound",
 ) -> None:
     """Refuse numbers out of range, and data outside of what was declared."""
+    check_tensors(theta=theta, y=y, **{"x" if called == "x_bound" else "features": x})
+    check_family(family)
+    for name, value in ((called, x_bound), ("theta_bound", theta_bound), ("delta", delta)):
+        check_number(name, value)
+    if not isinstance(y_bounds, tuple | list) or len(y_bounds) != 2:
+        raise TypeError(f"y_bounds must be the pair (smallest, largest), got {y_bounds!r}.")
+    for value in y_bounds:
+        check_number("y_bounds", value)
+    if x.ndim != 2 or not len(x) or theta.shape != x.shape[1:] or y.shape != (len(x),):
+        raise ValueError(
+            f"inputs must have shape (n, d), n at least 1, theta (d,) and y (n,), got "
+            f"{tuple(x.shape)}, {tuple(theta.shape)} and {tuple(y.shape)}."
+        )
     if not family.scalar:
         raise ValueError(f"the bound is for families of one output, got {family.name}.")
     if not grid or not all(0 < gamma < math.inf for gamma in grid):
@@ -235,13 +285,14 @@ def check_declared(
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive and finite, got {value}.")
     rounding = 1 + 1e-6
-    if not float(x.norm(dim=1).max()) <= x_bound * rounding:
+    longest, steepest = float(x.double().norm(dim=1).max()), float(theta.double().norm())
+    if not longest <= x_bound * rounding:
         raise ValueError(
-            f"an input has norm {float(x.norm(dim=1).max()):.4g}, beyond {called}={x_bound}. The "
+            f"an input has norm {longest:.4g}, beyond {called}={x_bound}. The "
             "bound must be known beforehand, not read off the data."
         )
-    if not float(theta.norm()) <= theta_bound * rounding:
-        raise ValueError(f"theta has norm {float(theta.norm()):.4g}, beyond {theta_bound=}.")
+    if not steepest <= theta_bound * rounding:
+        raise ValueError(f"theta has norm {steepest:.4g}, beyond {theta_bound=}.")
     if not y_bounds[0] <= float(y.min()) <= float(y.max()) <= y_bounds[1]:
         raise ValueError(
             f"y runs from {float(y.min()):g} to {float(y.max()):g}, outside of y_bounds={y_bounds}."

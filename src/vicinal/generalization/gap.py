@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_inputs, check_number, check_tensors
 from vicinal.maths.losses import Family
 from vicinal.maths.statistics import Interval, Paired, paired, proportion
-from vicinal.models.forward import Model, check_family, unchanged
+from vicinal.models.forward import Model, check_counts, check_family, first_outputs, unchanged
 
 BATCH = 1024
 
@@ -77,6 +78,13 @@ def generalization_gap(
         TypeError: for a loss that is no family.
     """
     check_family(family)
+    check_number("level", level)
+    for name, part in (("train", train), ("test", test)):
+        if not isinstance(part, tuple | list) or len(part) != 2:
+            raise TypeError(f"{name} must be the pair (x, y), got {repr(part)[:60]}.")
+        check_inputs(part[0])
+        check_tensors(y=part[1])
+        check_counts(*part)
     if train[0].shape == test[0].shape and torch.equal(train[0], test[0]):
         raise ValueError("the test inputs are the training inputs: their gap is 0 by definition.")
     if not len(test[1]) >= 2:
@@ -163,6 +171,7 @@ def _losses(
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"] | None]:
     """Loss of each example, and whether it is right where the family classifies."""
     with torch.no_grad(), unchanged(model) as f:
+        first_outputs(f, x)
         outputs = torch.cat([f(x[k : k + BATCH]) for k in range(0, len(x), BATCH)]).double()
     y = y.double() if y.is_floating_point() else y
     family.check_labels(outputs, y)

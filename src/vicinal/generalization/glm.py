@@ -3,6 +3,7 @@ r"""Generalised linear models: mixup's regulariser, the class that it controls, 
 All of it is for one output, f = θ'x, and for inputs whose mean is subtracted here.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +13,10 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 from torch import Tensor
 
-from vicinal.maths.laws import Law, glm_coefficient
-from vicinal.maths.losses import Family
+from vicinal.maths.arguments import check_law, check_number, check_rng, check_tensors, check_whole
+from vicinal.maths.laws import Fixed, Law, glm_coefficient
+from vicinal.maths.losses import Family, poisson
+from vicinal.models.forward import check_family
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,10 @@ def glm_regulariser(
 ) -> GlmRegulariser:
     r"""What mixing adds to the loss of a generalised linear model, to second order.
 
-    divide="own", each mixed input divided by its own λ (defined for α > 1 and β > 1):
+    divide="own", each mixed input divided by its own λ (defined for α > 1 and β > 1, and for the
+    Poisson family for no such law: its loss of $x_i + \tfrac{1-\lambda}\lambda r$ grows as
+    $e^{c/\lambda}$, which no density of λ near 0 outweighs, so that what would be expanded is
+    infinite; a fixed λ stays away from 0):
 
     $$\frac1{2n} \sum_i A''(\theta'x_i)\, E_{\tilde D}[\tfrac{(1-\lambda)^2}{\lambda^2}]\,
       \theta'\hat\Sigma\theta$$
@@ -78,8 +84,10 @@ def glm_regulariser(
         divide: by what each mixed input is divided.
 
     Raises:
-        ValueError: for divide="own" where the coefficient is infinite, as at every α ≤ 1; for
-            values that are not finite, or the categorical family.
+        ValueError: for divide="own" where the coefficient is infinite, as at every α ≤ 1, and for
+            the Poisson family with a law that comes near 0; for values that are not finite, terms
+            that overflow, or the categorical family.
+        TypeError: for what is no tensor, law or family.
 
     Source:
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, Lemma 3.3, which does not
@@ -87,20 +95,28 @@ def glm_regulariser(
     """
     if divide not in ("own", "mean"):
         raise ValueError(f"divide must be 'own' or 'mean', got {divide!r}.")
+    check_law(law)
     f, variance = _centred(theta, x, family)
     weight = family.quadratic(f, torch.ones_like(f))
-    curvature = float(weight.mean())
+    curvature = _finite(float(weight.mean()), "A'' of these coefficients and inputs")
     if divide == "own":
+        if family is poisson and variance > 0 and not isinstance(law, Fixed):
+            raise ValueError(
+                f"the Poisson loss of inputs divided by their own λ is infinite for {law}, at "
+                "every alpha: it grows as exp(c/λ) where λ comes near 0, so nothing is left to "
+                "expand. Divided by the fixed mean 1 - 2*law.spread it is finite for every law: "
+                "pass divide='mean'; or take a law that stays away from 0, such as Fixed(0.7)."
+            )
         try:
             coefficient = glm_coefficient(law)
         except ValueError as error:
             raise ValueError(f"{error} Here: pass divide='mean'.") from error
-        return GlmRegulariser(coefficient * curvature * variance / 2, curvature, variance,
-                              coefficient, 0.0)  # fmt: skip
+        value = _finite(coefficient * curvature * variance / 2, "the regulariser")
+        return GlmRegulariser(value, curvature, variance, coefficient, 0.0)
     kappa, kept = law.spread, 1 - 2 * law.spread
     own = (kappa - 4 * kappa**2) / kept**2 * float((weight * f.square()).mean()) / 2
     coefficient = kappa / kept**2
-    value = coefficient * curvature * variance / 2 + own
+    value = _finite(coefficient * curvature * variance / 2 + own, "the regulariser")
     return GlmRegulariser(value, curvature, variance, coefficient, own)
 
 
@@ -116,7 +132,8 @@ def glm_complexity(theta: Float[Tensor, " d"], x: Float[Tensor, "n d"], family: 
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, section 3.2.
     """
     f, variance = _centred(theta, x, family)
-    return float(family.quadratic(f, torch.ones_like(f)).mean()) * variance
+    value = float(family.quadratic(f, torch.ones_like(f)).mean()) * variance
+    return _finite(value, "the complexity")
 
 
 def ranks(x: Float[Tensor, "n d"]) -> Ranks:
@@ -132,11 +149,13 @@ def ranks(x: Float[Tensor, "n d"]) -> Ranks:
         >>> ranks(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
         Ranks(rank=1, stable=1.0, entropy=1.0)
     """
-    if x.ndim != 2 or not len(x) >= 2 or not bool(torch.isfinite(x).all()):
+    check_tensors(x=x)
+    if x.ndim != 2 or not len(x) >= 2 or not x.numel() or not bool(torch.isfinite(x).all()):
         raise ValueError(f"ranks needs finite x (n, d) with n of 2 or more, got {tuple(x.shape)}.")
     centred = x.detach().double() - x.detach().double().mean(0)
     singular = torch.linalg.svdvals(centred)
-    floor = singular.max() * max(x.shape) * torch.finfo(x.dtype).eps
+    eps = torch.finfo(x.dtype if x.is_floating_point() else torch.float64).eps
+    floor = singular.max() * max(x.shape) * eps
     values = singular[singular > floor].square()
     if not len(values):
         return Ranks(0, 0.0, 0.0)
@@ -175,11 +194,16 @@ def retentive(
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, assumption 3.1, in the
         form from which the exponents ¼ and ½ follow.
     """
+    check_tensors(x=x)
+    check_family(family)
+    check_number("radius", radius)
+    check_rng(rng)
+    check_whole("starts", starts, 1)
     if not 0 < radius < np.inf or not starts >= 1:
         raise ValueError(f"radius must be positive and finite, starts 1 or more, got {radius}, "
                          f"{starts}.")  # fmt: skip
     x = x.detach().double().cpu()  # where the search is
-    _centred(x.new_zeros(x.shape[1]), x, family)
+    _centred(x.new_zeros(x.shape[1:]), x, family)
     centred = x - x.mean(0)
 
     def ratio(point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -196,15 +220,31 @@ def retentive(
         length = (start % 4 + 1) / 4 / np.linalg.norm(direction)
         found = minimize(ratio, length * direction, jac=True, method="L-BFGS-B")
         best = min(best, float(found.fun))
-    return best
+    return _finite(best, "the retentive constant")
+
+
+def _finite(value: float, what: str) -> float:
+    if not math.isfinite(value):
+        raise ValueError(
+            f"{what} is not finite, got {value}: A'' overflows for outputs as large as these. "
+            "Scale the inputs or the coefficients down."
+        )
+    return value
 
 
 def _centred(theta: Tensor, x: Tensor, family: Family) -> tuple[Float[Tensor, " n"], float]:
     """θ'x_i for centred inputs, and θ'Σ̂θ."""
+    check_tensors(theta=theta, x=x)
+    check_family(family)
     if not family.scalar:
         raise ValueError(f"this is for families of one output, got {family.name}.")
     if not bool(torch.isfinite(theta).all() and torch.isfinite(x).all()):
         raise ValueError("theta and x must be finite, got NaN or infinity.")
+    if x.ndim != 2 or not len(x) or theta.shape != x.shape[1:]:
+        raise ValueError(
+            f"x must have shape (n, d), n at least 1, and theta (d,), got {tuple(x.shape)} and "
+            f"{tuple(theta.shape)}."
+        )
     f = x.detach().double() @ theta.detach().double()
     f = f - f.mean()
     return f, float(f.square().mean())

@@ -8,7 +8,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vicinal.generalization.bound import Bound, assembled, check_declared, of_family, smallest
+from vicinal.generalization.bound import (
+    Bound,
+    assembled,
+    check_declared,
+    check_held_out,
+    grid_of,
+    of_family,
+    smallest,
+)
+from vicinal.maths.arguments import check_law, check_number, check_tensors
 from vicinal.maths.laws import Law, glm_coefficient
 from vicinal.maths.losses import gaussian
 
@@ -49,9 +58,20 @@ def hidden_regulariser(
     Source:
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, section 3.3.
     """
+    check_law(law)
     centred = _centred(features)
+    _check_theta(theta, features)
     variance = float((centred @ theta.detach().double()).square().mean())
-    return glm_coefficient(law) * variance / 2
+    try:
+        coefficient = glm_coefficient(law)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Here: vicinal.glm_regulariser(theta, features, law, vicinal.gaussian, "
+            "divide='mean')."
+        ) from error
+    if not math.isfinite(value := coefficient * variance / 2):
+        raise ValueError(f"the regulariser is not finite, got {value}. Scale the features.")
+    return value
 
 
 def hidden_complexity(features: Float[Tensor, "n d"], gamma: float) -> HiddenBound:
@@ -69,13 +89,14 @@ def hidden_complexity(features: Float[Tensor, "n d"], gamma: float) -> HiddenBou
     Raises:
         ValueError: for γ not positive, a mean outside of the range of Σ, values not finite.
     """
+    check_number("gamma", gamma)
     if not 0 < gamma < math.inf:
         raise ValueError(f"gamma must be positive and finite, got {gamma}.")
     centred = _centred(features)
     mean = features.detach().double().mean(0)
     n = len(features)
     _, singular, directions = torch.linalg.svd(centred / math.sqrt(n), full_matrices=False)
-    floor = float(singular.max()) * max(features.shape) * torch.finfo(features.dtype).eps
+    floor = float(singular.max()) * max(features.shape) * _eps(features)
     kept = singular > floor
     along = directions[kept] @ mean
     outside = float(mean.square().sum() - along.square().sum())
@@ -134,14 +155,18 @@ def hidden_bound(
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, section 3.3; L and B are
         not given there.
     """
-    grid = sorted([gammas] if isinstance(gammas, int | float) else list(gammas))
+    grid = grid_of(gammas)
+    if lift is not None:
+        check_number("lift", lift)
     declared = feature_bound, theta_bound, y_bounds, grid, delta
     check_declared(theta, features, y, gaussian, *declared, called="feature_bound")
     top, spent = feature_bound * theta_bound, delta / (2 if held_out is not None else 1)
     factors = of_family(gaussian, top, y_bounds)
     f = features.detach().double() @ theta.detach().double()
     reached = float((f - f.mean()).square().mean())
-    if held_out is not None:  # the variance is at most the mean square
+    if held_out is not None:
+        check_held_out(held_out, features)
+        # the variance is at most the mean square
         square = float((held_out.detach().double() @ theta.detach().double()).square().mean())
         margin = top**2 * math.sqrt(math.log(1 / spent) / (2 * len(held_out)))
         reached = min(square + margin, top**2)
@@ -156,8 +181,23 @@ def hidden_bound(
     return assembled(f, y, gaussian, complexity, spent / len(grid), factors | more, caveat)
 
 
+def _eps(features: Tensor) -> float:
+    return torch.finfo(features.dtype if features.is_floating_point() else torch.float64).eps
+
+
+def _check_theta(theta: Tensor, features: Tensor) -> None:
+    check_tensors(theta=theta)
+    if theta.shape != features.shape[1:] or not bool(torch.isfinite(theta).all()):
+        raise ValueError(
+            f"theta must hold one finite coefficient per feature ({features.shape[1]}), got "
+            f"{tuple(theta.shape)}."
+        )
+
+
 def _centred(features: Tensor) -> Tensor:
-    if features.ndim != 2 or not len(features) >= 2 or not bool(torch.isfinite(features).all()):
+    check_tensors(features=features)
+    fits = features.ndim == 2 and len(features) >= 2 and features.numel() > 0
+    if not fits or not bool(torch.isfinite(features).all()):
         raise ValueError(
             f"features must be finite (n, d) with n of 2 or more, got {tuple(features.shape)}."
         )

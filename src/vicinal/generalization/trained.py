@@ -17,6 +17,7 @@ from vicinal.maths.losses import Family, bernoulli, categorical, gaussian
 from vicinal.models.forward import Model, unchanged
 
 NORMS = tuple(2.0**k for k in range(-3, 13))  # bounds on ‖θ‖ that are paid for
+STEEPEST = 700.0  # the logit at which p(1-p) is about to be rounded to 0, and the bound infinite
 HALVINGS = 24  # of the largest γ
 
 
@@ -58,7 +59,8 @@ def bound_of_trained(
 
     Returns:
         The bound; None for a model that is not affine in its input, one of several outputs or
-        other families, and where ‖θ‖ is beyond 4096.
+        other families, where ‖θ‖ is beyond 4096, and where logits may be so large that the bound
+        overflows.
 
     Source:
         Zhang, Deng, Kawaguchi, Ghorbani, Zou (2021), arXiv:2010.04819, Theorem 3.4.
@@ -71,7 +73,7 @@ def bound_of_trained(
     if bounds is not None:
         x_bound = math.hypot((bounds[1] - bounds[0]) / 2 * math.sqrt(every.shape[1] - 1), 1.0)
     fitting = [norm for norm in NORMS if norm >= float(found.theta.norm())]
-    if not fitting:
+    if not fitting or (found.family is bernoulli and x_bound * fitting[0] > STEEPEST):
         return None
     values = found.family is not bernoulli
     y_bounds = (float(found.y.min()), float(found.y.max())) if values else (0.0, 1.0)

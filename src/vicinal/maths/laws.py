@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import betainc
 
+from vicinal.maths.numbers import check_count, check_real
 from vicinal.maths.quadrature import Nodes, gauss, lanczos, recurrence
 from vicinal.maths.randomness import checked
 
@@ -68,12 +69,15 @@ class Beta:
 
     def __init__(self, alpha: float, beta: float | None = None) -> None:
         for name, value in (("alpha", alpha), ("beta", alpha if beta is None else beta)):
+            check_real(name, value)
             if not 0 < value < np.inf:
                 raise ValueError(
                     f"{name} must be positive and finite, got {value}. It shapes "
                     "λ ~ Beta(alpha, beta): 1.0 and 1.0 draw λ uniformly, values near 0 hardly mix."
                 )
             object.__setattr__(self, name, float(value))
+        if not self.alpha + self.beta < np.inf:
+            raise ValueError(f"alpha + beta must be finite, got {self.alpha:g} + {self.beta:g}.")
 
     @property
     def spread(self) -> float:
@@ -95,7 +99,7 @@ class Beta:
 
     def nodes(self, count: int) -> Nodes:
         """Gauss-Jacobi quadrature of `count` nodes, exact up to degree 2*count-1."""
-        _check_count(count)
+        check_count(count)
         return gauss(*recurrence(self.alpha, self.beta, count))
 
 
@@ -137,6 +141,7 @@ class Fixed:
     lam: float
 
     def __post_init__(self) -> None:
+        check_real("lam", self.lam)
         if not 0 <= self.lam <= 1:
             raise ValueError(f"lam must lie in [0, 1], got {self.lam}. It is the weight λ itself.")
 
@@ -157,7 +162,7 @@ class Fixed:
 
     def nodes(self, count: int) -> Nodes:
         """One node of weight 1, exact for every function."""
-        _check_count(count)
+        check_count(count)
         return np.array([float(self.lam)]), np.ones(1)
 
 
@@ -190,7 +195,7 @@ class Tilted:
 
     def nodes(self, count: int) -> Nodes:
         """Gauss quadrature of at most `count` nodes, exact up to degree 2*count-1."""
-        _check_count(count)
+        check_count(count)
         # Tilting multiplies by λ, so one more node of the law keeps the degree.
         points, weights = self.law.nodes(count + 1)
         return gauss(
@@ -210,7 +215,8 @@ def glm_coefficient(law: Law) -> float:
       + \frac{\alpha(\alpha+1)}{(\alpha+\beta)(\beta-1)}$$
 
     for Beta(α, β), defined for α > 1 and β > 1; it is (α+1)/(α-1) when α = β. For a fixed λ it
-    is (1-λ)²/λ + λ²/(1-λ).
+    is (1-λ)²/λ + λ²/(1-λ). Whether what it is the coefficient of is the expansion of anything
+    finite depends on the family too: see `glm_regulariser`.
 
     Args:
         law: `Beta`, `Uniform` or `Fixed`.
@@ -230,11 +236,16 @@ def glm_coefficient(law: Law) -> float:
         >>> glm_coefficient(Beta(3.0))
         2.0
     """
+    value = np.inf
     match law:
         case Beta(alpha=a, beta=b) if a > 1 and b > 1:
-            return b * (b + 1) / ((a + b) * (a - 1)) + a * (a + 1) / ((a + b) * (b - 1))
+            # ratios of numbers of one size, so that nothing overflows
+            value = b / (a + b) * ((b + 1) / (a - 1)) + a / (a + b) * ((a + 1) / (b - 1))
         case Fixed(lam=lam) if 0 < lam < 1:
-            return (1 - lam) ** 2 / lam + lam**2 / (1 - lam)
+            value = (1 - lam) / lam * (1 - lam) + lam / (1 - lam) * lam
+    if value < np.inf:
+        return value
+    match law:
         case Beta() | Uniform() | Fixed():
             raise ValueError(
                 f"E[(1-λ)²/λ²] is infinite for {law}: it needs Beta(alpha, beta) with alpha > 1 "
@@ -261,16 +272,12 @@ def mean_larger_share(law: Law) -> float:
     match law:
         case Beta(alpha=a, beta=b):
             # I(a+1, b) at 1/2 is 1 - I(b, a+1), which keeps its digits where it is near 1
-            return float(a * betainc(b, a + 1, 0.5) + b * betainc(a, b + 1, 0.5)) / (a + b)
+            mean = float(a * betainc(b, a + 1, 0.5) + b * betainc(a, b + 1, 0.5)) / (a + b)
+            if np.isfinite(mean):  # the function gives up on the largest shapes
+                return mean
         case Uniform():
             return 0.75
         case Tilted(law=inner):  # λ and 1-λ have the same maximum
             return mean_larger_share(inner)
-        case _:
-            lam, weight = law.nodes(FOLDED)
-            return float(weight @ np.maximum(lam, 1 - lam))
-
-
-def _check_count(count: int) -> None:
-    if not count >= 1:
-        raise ValueError(f"count must be at least 1 node, got {count}.")
+    lam, weight = law.nodes(FOLDED)
+    return float(weight @ np.maximum(lam, 1 - lam))

@@ -105,6 +105,8 @@ class Family:
             ValueError: if a class id or a probability is out of range, soft labels of classes do
                 not sum to 1, a value is not finite, or a count negative.
         """
+        if y.is_complex():
+            raise TypeError(f"targets must be real numbers, got {y.dtype}.")
         f, y = self._aligned(outputs, y)
         low, high = (float(y.min()), float(y.max())) if y.numel() else (0.0, 0.0)
         if self.classifies and y.is_floating_point():

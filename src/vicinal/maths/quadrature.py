@@ -18,11 +18,11 @@ Tridiagonal = tuple[Float[np.ndarray, " count"], Float[np.ndarray, " off"]]
 def recurrence(a: float, b: float, count: int) -> Tridiagonal:
     """The Jacobi matrix of Beta(a, b), by the recurrence of Jacobi polynomials on [0, 1]."""
     total = a + b
-    at = 2 * np.arange(1, count) + (total - 2)
+    at = 2 * np.arange(count - 1) + total  # so that the smallest shapes keep their digits
     diagonal = np.append(a / total, (1 + (a - b) / at * ((total - 2) / (at + 2))) / 2)
     # ratios of numbers of one size, so that nothing overflows; the first one is the variance
     k, at = np.arange(2, count), at[1:]
-    square = k / at * ((k - 1 + b) / at) * ((k - 1 + a) / (at + 1)) * ((k + total - 2) / (at - 1))
+    square = k / at * ((k - 1 + b) / at) * ((k - 1 + a) / (at + 1)) * ((k - 2 + total) / (at - 1))
     variance = [(a / total) * (b / total) / (total + 1)][: count - 1]
     return diagonal, np.sqrt(np.concatenate([variance, square]))
 

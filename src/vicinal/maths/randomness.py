@@ -60,7 +60,7 @@ def checked(rng: np.random.Generator) -> np.random.Generator:
     """
     if not isinstance(rng, np.random.Generator):
         raise TypeError(
-            f"rng must be a generator of NumPy, got {type(rng).__name__}. Pass "
+            f"rng must be a numpy.random.Generator, got {type(rng).__name__}. Pass "
             "numpy.random.default_rng(seed)."
         )
     return rng

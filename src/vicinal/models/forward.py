@@ -2,8 +2,6 @@
 
 import math
 import random
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,10 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vicinal.machine.devices import forked
 from vicinal.machine.processes import place
+from vicinal.maths.arguments import check_inputs, check_tensors
 from vicinal.maths.losses import Family
 from vicinal.models.passes import Passes
 
-OURS = ("vicinal", "contextlib", "jaxtyping")  # whose lines are not the caller's
 PROBED = 8  # examples on which a model is looked at before the work
 
 Model = Callable[[Tensor], object]
@@ -91,6 +89,7 @@ def unchanged(model: Model, *, inputs: bool = False) -> Iterator[Passes]:
     of torch, numpy and Python, from which a model may draw. Parameter gradients are never written,
     because callers differentiate with ``torch.autograd.grad``.
     """
+    check_model(model)
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     refuse_batch_statistics(modules, eval_mode=True)
     with as_before(modules):
@@ -117,6 +116,37 @@ def as_before(modules: list[nn.Module]) -> Iterator[None]:
                 for buffer, value in buffers:
                     if not buffer.equal(value):  # graphs may hold it: writing would break them
                         buffer.copy_(value)
+
+
+def check_model(model: object) -> None:
+    """Refuse what cannot be called on a batch.
+
+    Raises:
+        TypeError: then.
+    """
+    if not callable(model) or isinstance(model, type | Family):
+        raise TypeError(
+            "model must be a function from a batch to outputs, such as a torch.nn.Module, got "
+            f"{repr(model)[:60]}."
+        )
+
+
+def first_outputs(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """The outputs of the first examples, with a sentence where the model cannot take them.
+
+    Raises:
+        ValueError: if the model fails on them.
+    """
+    try:
+        return f(x[:PROBED])
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError, AttributeError, KeyError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(
+            f"the model cannot take a batch of shape {tuple(x[:PROBED].shape)} and {x.dtype}: "
+            f"{reason}"
+        ) from error
 
 
 def refuse_batch_statistics(modules: list[nn.Module], *, eval_mode: bool) -> None:
@@ -196,12 +226,16 @@ def check_targets(
     Raises:
         ValueError, TypeError: if counts, kinds or ranges do not fit.
     """
+    check_inputs(x)
+    check_tensors(y=y)
     check_counts(x, y)
     if not torch.isfinite(x).all():
         raise ValueError("the inputs are not finite: x holds NaN or infinity.")
     with torch.no_grad():
-        outputs = f(x[:PROBED]) if outputs is None else outputs
+        outputs = first_outputs(f, x) if outputs is None else outputs
         change = _change_alone(f, x[:PROBED], outputs)
+    if not outputs.is_floating_point():
+        raise TypeError(f"the model must return floating outputs, got {outputs.dtype}.")
     if not torch.isfinite(outputs).all():
         raise ValueError(
             "the model's outputs are not finite: there is NaN or infinity among those of the first "
@@ -217,38 +251,12 @@ def check_targets(
     family.check_labels(outputs[:1].expand(len(y), *outputs.shape[1:]), y)
 
 
-def warn_of_probabilities(f: Callable[[Tensor], Tensor], x: Tensor, family: Family) -> None:
-    """Warn where a model of several classes seems to end in a softmax."""
-    with torch.no_grad():
-        warn_of_probable(f(x[:PROBED]), family)
-
-
-def warn_of_probable(outputs: Tensor, family: Family) -> None:
-    """Warn where outputs of several classes seem to be probabilities."""
-    several = not family.scalar and family.each is None
-    if several and len(outputs) > 1 and _looks_like_probabilities(outputs):
-        frame, calls = sys._getframe(), 1  # up to the line that called this package
-        while frame.f_back and frame.f_globals["__name__"].split(".")[0] in OURS:
-            frame, calls = frame.f_back, calls + 1
-        warnings.warn(
-            "the model's outputs lie in [0, 1] and sum to 1 for each example, so they seem to be "
-            "probabilities; they are taken for logits. Leave out the softmax at the end, or pass "
-            "their logarithm.",
-            stacklevel=calls,
-        )
-
-
 def _change_alone(f: Callable[[Tensor], Tensor], x: Tensor, outputs: Tensor) -> float:
     """How much the outputs for the first half change when the second half is left out."""
     if len(x) < 2:
         return 0.0
     alone = f(x[: len(x) // 2])
     return float((alone - outputs[: len(alone)]).abs().max())
-
-
-def _looks_like_probabilities(outputs: Tensor) -> bool:
-    whole = (outputs.double().sum(-1) - 1).abs() < 1e-4
-    return bool((whole & (outputs >= 0).all(-1) & (outputs <= 1).all(-1)).all())
 
 
 def local(model: Model) -> Model:

@@ -10,12 +10,14 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.maths.arguments import check_rng, check_sizes, check_whole
 from vicinal.maths.losses import Family, categorical
 from vicinal.maths.statistics import proportion
-from vicinal.models.forward import Model, check_targets
+from vicinal.models.forward import Model, check_family, check_targets
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, ball
 from vicinal.robustness.attacks.door import Function, draw_anew, entered, opened, slope
 from vicinal.robustness.attacks.goal import goal, warn_of_undefined
+from vicinal.robustness.attacks.gradients import check_slopes
 from vicinal.robustness.attacks.pgd import ascend
 
 BATCH = 256  # examples attacked at once, which bounds the memory; what is dealt to processes
@@ -33,13 +35,24 @@ class Point:
 
 @dataclass(frozen=True)
 class AccuracyCurve:
-    """Accuracy under one attack, against eps; an upper bound on robust accuracy."""
+    """Accuracy under one attack, against eps; an upper bound on robust accuracy.
+
+    Attributes:
+        attack: its name.
+        norm: of the balls.
+        steps: of the attack.
+        examples: how many were attacked.
+        points: one for each eps.
+        gradients: False if no example that is right had a gradient at the start: then nothing was
+            attacked, and the accuracies say nothing of robustness.
+    """
 
     attack: str
     norm: str
     steps: int
     examples: int
     points: tuple[Point, ...]
+    gradients: bool = True
 
 
 def accuracy_curve(
@@ -79,34 +92,61 @@ def accuracy_curve(
         AccuracyCurve with Wilson intervals over examples. Neither attack is strong enough for
         a claim of robustness: the numbers are upper bounds.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start, so that nothing was
+            attacked; `gradients` of the result is then False.
+
     Raises:
-        ValueError: for no epsilons, no steps, an unknown attack, and what the attacks refuse.
+        ValueError: for no epsilons, no steps, an unknown attack, and what the attacks refuse, such
+            as outputs without gradient.
         TypeError: for families that do not classify.
 
     Source:
         Madry et al. (2018), arXiv:1706.06083; Wilson (1927) for the intervals.
     """
+    check_rng(rng, needed=False)
+    check_whole("steps", steps, 1)
+    check_sizes("epsilons", epsilons)
+    epsilons = [float(eps) for eps in epsilons]
     if not len(epsilons):
         raise ValueError("epsilons must hold one radius or more.")
     if attack not in ("fgsm", "pgd"):
         raise ValueError(f"attack must be 'fgsm' or 'pgd', got {attack!r}.")
-    if not steps >= 1:
-        raise ValueError(f"steps must be at least 1, got {steps}.")
+    check_family(family)
     with opened(model) as f:
         check_targets(f, x, y, family)
         draw_anew(x.device, 0, "curve")
         robust = family.correct(f(x), y)
-        points = []
+        points, gradients = [], None
         for eps in sorted(epsilons):
             alive = robust.nonzero()[:, 0]
             if eps != 0 and len(alive):
                 within, start = ball(x[alive], eps, norm, bounds), None
                 if attack == "pgd":
                     start = within.x if rng is None else within.random(rng)
+                if gradients is None:
+                    gradients = _climbs(model, within, y[alive], family, attack, rng)
                 robust[alive] = _withstood(model, f, within, y[alive], family, start, steps, where)
             share = proportion(int(robust.sum()), len(x))
             points.append(Point(float(eps), share.value, share.low, share.high))
-    return AccuracyCurve(attack, norm, 1 if attack == "fgsm" else steps, len(x), tuple(points))
+    steps = 1 if attack == "fgsm" else steps
+    return AccuracyCurve(attack, norm, steps, len(x), tuple(points), gradients is not False)
+
+
+def _climbs(
+    model: Model,
+    within: Ball,
+    y: Tensor,
+    family: Family,
+    attack: str,
+    rng: np.random.Generator | None,
+) -> bool:
+    """Whether the examples that are right have gradients where the attack starts."""
+    random = rng if attack == "pgd" else None
+    with entered(model, within.x, y, family) as f:
+        draw_anew(within.x.device, 0, "curve", "gradients")
+        own = goal(family, y)
+        return check_slopes(f, within, own, ("family",), attack, random, stacklevel=4)
 
 
 def _withstood(

@@ -10,6 +10,7 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.maths.arguments import check_rng, check_sizes, check_tensors
 from vicinal.maths.losses import Family, categorical
 from vicinal.maths.randomness import generator
 from vicinal.maths.statistics import proportion
@@ -18,6 +19,7 @@ from vicinal.robustness.attacks import apgd, fab, fmn
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, space
 from vicinal.robustness.attacks.door import Function, draw_anew, entered
 from vicinal.robustness.attacks.goal import Goal, goal, warn_of_undefined
+from vicinal.robustness.attacks.gradients import check_slopes
 from vicinal.robustness.attacks.nearest import Nearest
 from vicinal.robustness.curve import AccuracyCurve, Point
 
@@ -50,6 +52,8 @@ class Distances:
         norm: of the distances.
         steps: of the search.
         checks: what APGD found beyond it.
+        gradients: False if no example that is right had a gradient at the start: then nothing was
+            searched, and the distances say nothing of robustness.
     """
 
     values: Float[Tensor, " n"]
@@ -57,6 +61,7 @@ class Distances:
     norm: Norm
     steps: int
     checks: tuple[Check, ...]
+    gradients: bool = True
 
     @property
     def reached(self) -> float:
@@ -93,7 +98,8 @@ class Distances:
             share = proportion(int((self.values > eps).sum()), len(self.values))
             points.append(Point(float(eps), share.value, share.low, share.high))
         count = len(self.values)
-        return AccuracyCurve("minimum norm", self.norm, self.steps, count, tuple(points))
+        found = tuple(points)
+        return AccuracyCurve("minimum norm", self.norm, self.steps, count, found, self.gradients)
 
 
 def minimal_distances(
@@ -132,20 +138,27 @@ def minimal_distances(
     Returns:
         Distances.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start, so that nothing was
+            attacked; `gradients` of the result is then False.
+
     Raises:
-        ValueError: for x, bounds, scale and targets that do not fit, a missing tolerance, or radii
-            to check at that are not positive.
+        ValueError: for x, bounds, scale and targets that do not fit, a missing tolerance, radii to
+            check at that are not positive, or outputs without gradient.
 
     Source:
         Pintor et al. (2021), arXiv:2102.12827; Croce and Hein (2020), arXiv:1907.02044 and
         arXiv:2003.01690.
     """
+    check_rng(rng, needed=False)
+    check_sizes("check_at", check_at)
     fab.check_steps(fab.STEPS, family, tolerance)
     if not all(0 < eps < np.inf for eps in check_at):
         raise ValueError(f"check_at must hold positive radii in the units of x, got {check_at}.")
     whole, aim = space(x, norm, bounds, scale), goal(family, y, tolerance)
     seed = None if rng is None else int(rng.integers(2**62))
     with entered(model, x, y, family) as f:
+        gradients = check_slopes(f, whole, aim, ("margin",), "the search for nearest points")
 
         def of_batch(rows: Tensor) -> _Found:
             draw_anew(rows.device, seed or 0, "distances", int(rows[0]))
@@ -167,7 +180,7 @@ def minimal_distances(
         Check(eps, *(sum(one.counts[eps][k] for one in found) for k in (0, 1)))
         for eps in sorted(check_at)
     )
-    return Distances(values, points, norm, fmn.STEPS, checks)
+    return Distances(values, points, norm, fmn.STEPS, checks, gradients)
 
 
 @dataclass(frozen=True)
@@ -257,6 +270,7 @@ def paired_accuracy(first: Shaped[Tensor, " n"], second: Shaped[Tensor, " n"]) -
         >>> paired_accuracy(torch.tensor([True, True]), torch.tensor([True, False])).difference
         0.5
     """
+    check_tensors(first=first, second=second)
     if first.dtype != torch.bool or second.dtype != torch.bool or len(first) != len(second):
         raise ValueError("pass two boolean tensors over the same examples, True where robust.")
     if not len(first):

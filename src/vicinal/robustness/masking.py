@@ -1,17 +1,21 @@
 """Signs of masked gradients: attacks fail because slopes mislead, not for robustness."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_rng
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import Model, check_family
 from vicinal.robustness.attacks.ball import Bounds, Norm, Size, ball
 from vicinal.robustness.attacks.door import fit, opened
 from vicinal.robustness.attacks.fab import check_steps
 from vicinal.robustness.attacks.goal import goal
+from vicinal.robustness.attacks.gradients import ZERO
+from vicinal.robustness.attacks.worst import climbable
 from vicinal.robustness.signs import Case, Sign, is_constant, randomness, signs_of
 
 
@@ -98,6 +102,9 @@ def masking(
     Returns:
         Masking; print it.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start.
+
     Raises:
         ValueError: for eps, x, bounds and targets that do not fit, or if the model gets no example
             right.
@@ -106,6 +113,7 @@ def masking(
         Athalye, Carlini, Wagner (2018), arXiv:1802.00420, section 3.1; Carlini et al. (2019),
         arXiv:1902.06705.
     """
+    check_rng(rng)
     check_family(family)
     check_steps(1, family, tolerance)
     within, aim = ball(x, eps, norm, bounds), goal(family, y, tolerance)
@@ -114,6 +122,7 @@ def masking(
     second = model if twin is None else twin
     with opened(model) as raw, opened(second) as other:
         f, random = fit(raw, x, y, family)
+        f, climbs = climbable(f, within, aim)
         outputs = f(x)
         right = (~aim.broken(outputs)).nonzero()[:, 0]
         if not len(right):
@@ -122,6 +131,8 @@ def masking(
         if is_constant(case, outputs):
             signs = {"constant": Sign(False, {}, "the model must not predict the same everywhere")}
         else:
+            if not climbs:
+                warnings.warn(ZERO.format(name="every attack by gradients"), stacklevel=2)
             signs = signs_of(case, None if twin is None else other)
         if random:
             signs["random"] = randomness(case, raw)

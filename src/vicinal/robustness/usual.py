@@ -102,6 +102,7 @@ def outcome(found: Attacked, norm: Norm, eps: float) -> dict[str, Any]:
         "undefined": list(found.undefined),
         "complete": found.complete,
         "draws": found.draws,
+        **({} if found.gradients else {"gradients": False}),
     }
 
 
@@ -131,7 +132,10 @@ def _curves(model: nn.Module, split: Split, seed: int, where: Place) -> Iterator
                 attack=attack, norm=norm, bounds=split.bounds, family=split.family,
                 steps=STEPS, rng=generator(seed, "attack", norm, attack), where=where,
             )  # fmt: skip
-            yield asdict(curve)
+            written = asdict(curve)
+            if curve.gradients:
+                del written["gradients"]  # as records were before it was looked at
+            yield written
 
 
 def _errors(

@@ -19,15 +19,17 @@ from torch import Tensor
 from vicinal.explanation.derivatives.choice import Engine
 from vicinal.explanation.derivatives.differences import in_double
 from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.maths.arguments import check_inputs, check_rng, check_tensors, check_whole
 from vicinal.maths.losses import Family
-from vicinal.models.forward import (
-    Model,
-    check_family,
-    check_targets,
-    logits_of,
-    unchanged,
+from vicinal.maths.small_samples import of_sum
+from vicinal.models.forward import Model, check_family, check_targets, logits_of, unchanged
+from vicinal.models.numbers import (
+    in_single,
+    narrow_weights,
     warn_of_probabilities,
+    warn_of_rounding,
 )
+from vicinal.models.passes import Passes
 
 DIRECTIONS = 256  # carried through the model at once
 BLOCK = 2**22  # numbers that are held in float64 at once
@@ -43,11 +45,13 @@ class Cloud:
             among which some were drawn, (rank, *rest).
         which: the directions drawn for each example, (count, n); None takes all for all.
         labels: the directions of the label that belong to them, (rank, *k).
+        left: share of the variance of a mean that drawing without replacement leaves.
     """
 
     directions: Tensor
     which: Tensor | None
     labels: Tensor | None = None
+    left: float = 1.0  # of the variance of a mean, where they were drawn without replacement
 
     def chunks(self, rows: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Directions for some of the examples, and of their labels, a few at a time."""
@@ -71,7 +75,13 @@ class Parts(NamedTuple):
     loss: Tensor
     own: Tensor  # (4, n): slope, curvature, residual, label
     cloud: Tensor  # (3, n): curvature, residual, label
-    covariance: Tensor  # (3, 3), of the sums of the cloud's parts over examples; 0 when exact
+    covariance: Tensor  # (n, 3, 3), of the cloud's parts of each example; 0 when exact
+    freedom: int  # with which each covariance is estimated
+
+    def error(self, weights: Tensor) -> float:
+        """The standard error of the mean over examples of the cloud's parts, so weighted."""
+        each = torch.einsum("p,npq,q->n", weights, self.covariance, weights)
+        return of_sum(each.clamp(min=0), self.freedom) / len(each)
 
 
 def engine_of(model: Model, family: Family, eval_mode: Model | None = None) -> Engine:
@@ -93,10 +103,32 @@ def examined(
         TypeError: for a loss that is not affine in the label.
     """
     check_family(family)
-    with torch.no_grad(), unchanged(model) as f:
+    check_inputs(x)
+    check_tensors(y=y)
+    with torch.no_grad(), unchanged(model) as narrow:
+        f = in_single_of(model, narrow)
         check_targets(f, x, y, family)
         warn_of_probabilities(f, x, family)
+        warn_of_rounding(f(x[:1]))
         yield f, engine_of(model, family, f)
+
+
+def in_single_of(model: Model, f: Passes) -> Callable[[Tensor], Tensor]:
+    """The function of an unchanged model, or that of its weights of 16 bits computed in 32."""
+    if narrow_weights(model) is None:
+        return f
+    wide = in_single(model)
+    return Passes(lambda x: logits_of(wide, x))
+
+
+def in_single_too(model: Model, x: Tensor) -> Tensor:
+    """Inputs of 16 bits in 32 where the model is computed in 32, so that differences keep digits.
+
+    Raises:
+        TypeError, ValueError: for what are no inputs.
+    """
+    check_inputs(x)
+    return x if narrow_weights(model) is None else x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def check_drawn(what: str, count: int | None, rng: np.random.Generator | None) -> None:
@@ -105,6 +137,10 @@ def check_drawn(what: str, count: int | None, rng: np.random.Generator | None) -
     Raises:
         ValueError: if so.
     """
+    if count is not None:
+        check_whole(what, count, 0)
+    if rng is not None:
+        check_rng(rng)
     if count is not None and not count >= 2:
         raise ValueError(f"{what} must be at least 2 to have a standard error, got {count}.")
     if count is not None and rng is None:
@@ -134,7 +170,7 @@ def parts(
     streams = 1 if cloud is None or cloud.which is not None else len(cloud.directions)
 
     def of_pass(rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        covariance = torch.zeros(3, 3, dtype=torch.float64)
+        covariance = torch.zeros(len(rows), 3, 3, dtype=torch.float64)
         labels = own_labels if own_labels is None else own_labels[rows][None]
         loss, mine = _along(engine, x[rows], y[rows], own[rows][None], labels)
         rest = torch.zeros(0, 3, len(rows), dtype=torch.float64)
@@ -142,13 +178,14 @@ def parts(
             chunks = [_along(engine, x[rows], y[rows], v, w)[1][1:] for v, w in cloud.chunks(rows)]
             rest = torch.stack(chunks) if chunks else rest
         if cloud is not None and cloud.which is not None:
-            covariance = _covariance(rest) / len(rest)
+            covariance = _covariance(rest) * (cloud.left / len(rest))
             rest = rest / len(rest)
         return loss, mine, rest.sum(0), covariance
 
     *found, covariances = zip(*spread(of_pass, passes(x, streams), where), strict=True)
     loss, mine, rest = (torch.cat(part, -1) for part in found)
-    return Parts(loss, mine, rest, torch.stack(covariances).sum(0))
+    freedom = 1 if cloud is None or cloud.which is None else len(cloud.which) - 1
+    return Parts(loss, mine, rest, torch.cat(covariances), freedom)
 
 
 def principal(x: Float[Tensor, "n *rest"], labels: Float[Tensor, "n *k"] | None = None) -> Cloud:
@@ -171,9 +208,24 @@ def drawn(
     rng: np.random.Generator,
     labels: Float[Tensor, "n *k"] | None = None,
 ) -> Cloud:
-    """For each example, `count` directions from the mean to an example drawn at random."""
-    which = torch.from_numpy(rng.integers(len(x), size=(count, len(x)))).to(x.device)
-    return Cloud(centred(x), which, None if labels is None else labels - labels.mean(0))
+    """For each example, `count` directions from the mean to examples drawn at random.
+
+    They are different ones for one example, unless there are no more examples than that.
+    """
+    n = len(x)
+    which = rng.integers(n, size=(count, n))
+    if distinct := count < n:
+        _set_apart(which, n, rng)
+    left = 1 - count / n if distinct else 1.0
+    own = None if labels is None else labels - labels.mean(0)
+    return Cloud(centred(x), torch.from_numpy(which).to(x.device), own, left)
+
+
+def _set_apart(which: np.ndarray, n: int, rng: np.random.Generator) -> None:
+    """Draw again whatever an example was given before, until no column holds a number twice."""
+    for k in range(1, len(which)):
+        while (again := (which[:k] == which[k]).any(0)).any():
+            which[k, again] = rng.integers(n, size=int(again.sum()))
 
 
 def centred(x: Float[Tensor, "n *rest"]) -> Float[Tensor, "n *rest"]:
@@ -206,7 +258,7 @@ def _along(
     return family(outputs, y).double().cpu(), together.double().cpu()
 
 
-def _covariance(samples: Float[Tensor, "count parts n"]) -> Float[Tensor, "parts parts"]:
-    """Covariance of the parts over the samples of each example, summed over examples."""
+def _covariance(samples: Float[Tensor, "count parts n"]) -> Float[Tensor, "n parts parts"]:
+    """Covariance of the parts over the samples of each example."""
     centred = samples - samples.mean(0)
-    return torch.einsum("cpn,cqn->pq", centred, centred) / (len(samples) - 1)
+    return torch.einsum("cpn,cqn->npq", centred, centred) / (len(samples) - 1)

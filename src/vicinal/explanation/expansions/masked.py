@@ -8,9 +8,11 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vicinal.explanation.derivatives.choice import Engine
-from vicinal.explanation.derivatives.second_order import examined, passes
+from vicinal.explanation.derivatives.second_order import examined, in_single_too, passes
 from vicinal.explanation.terms import Terms, along
+from vicinal.maths.arguments import check_rng, check_whole
 from vicinal.maths.losses import Family
+from vicinal.maths.small_samples import of_parts
 from vicinal.mixing.apply import mix
 from vicinal.mixing.draw import Draw, Strategy
 from vicinal.mixing.labels import mixed_loss
@@ -30,7 +32,8 @@ class StrategyExpansion:
         total: loss + r1 + r2 + r3.
         risk: the loss of the mixed examples.
         remainder: risk - total, what the expansion misses.
-        standard_errors: of each of these over draws, by name.
+        standard_errors: of each of these over draws, by name; widened, as there are few draws, so
+            that 1.96 of them cover 95 %.
         engine: how the derivatives were taken.
     """
 
@@ -87,6 +90,9 @@ def expand_strategy(
     Source:
         Park, Yun, Chun (2022), arXiv:2208.09913, Theorem 1; there with moments in closed form.
     """
+    check_whole("draws", draws, 0)
+    check_rng(rng)
+    x = in_single_too(model, x)
     if not draws >= 2:
         raise ValueError(f"draws must be at least 2 to have a standard error, got {draws}.")
     found = []
@@ -99,7 +105,7 @@ def expand_strategy(
             risk = float(mixed_loss(family, outputs, y, plain).double().mean())
             found.append([*terms, sum(terms), risk, risk - sum(terms)])
     means = [finite(float(mean), "the expansion") for mean in np.mean(found, 0)]
-    errors = (np.std(found, 0, ddof=1) / draws**0.5).tolist()
+    errors = [of_parts(np.array(values)) for values in zip(*found, strict=True)]
     loss, r1, r2, r3, total, risk, remainder = means
     named = dict(zip(NAMES, errors, strict=True))
     return StrategyExpansion(loss, r1, r2, r3, total, risk, remainder, named, engine.report)

@@ -7,7 +7,14 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from vicinal.explanation.derivatives.second_order import Cloud, check_drawn, examined, parts
+from vicinal.explanation.derivatives.second_order import (
+    Cloud,
+    check_drawn,
+    examined,
+    in_single_too,
+    parts,
+)
+from vicinal.maths.arguments import check_number
 from vicinal.maths.losses import Family
 from vicinal.models.forward import Model, finite
 
@@ -20,7 +27,7 @@ class NoiseTerms:
         curvature: through the curvature of the loss, never negative.
         residual: through the curvature of the model.
         total: their sum.
-        standard_errors: of each of these, by name; 0 for what is exact.
+        standard_errors: of each of these, by name, as those of `Expansion`; 0 for what is exact.
         engine: how the derivatives were taken.
     """
 
@@ -56,7 +63,8 @@ def expand_noise(
         deviation: σ, in the units of x, 0 or more.
         family: the loss.
         directions: None for the exact trace, one direction per input number; otherwise random
-            signs drawn per example, at least 2 times.
+            signs drawn per example, at least 2 times. Inputs of few numbers have few signs, and
+            errors that mislead: take the exact trace there, which is as cheap.
         rng: where they come from; needed if, and only if, `directions` is given.
 
     Returns:
@@ -71,6 +79,8 @@ def expand_noise(
         Lim, Erichson, Utrera, Xu, Mahoney (2022), arXiv:2110.02180, section 4; the estimate by
         random signs is Hutchinson's (1990).
     """
+    check_number("deviation", deviation)
+    x = in_single_too(model, x)
     if not 0 <= deviation < np.inf:
         raise ValueError(f"deviation must be 0 or more, in the units of x, got {deviation}.")
     check_drawn("directions", directions, rng)
@@ -87,9 +97,7 @@ def expand_noise(
     curvature, residual = (
         finite(float(term.mean()) / 2, "the expansion") for term in found.cloud[:2]
     )
-    variance = found.covariance[:2, :2]
-    errors = [
-        float(v) ** 0.5 / 2 / len(x) for v in (variance[0, 0], variance[1, 1], variance.sum())
-    ]
+    weights = torch.tensor([[1.0, 0, 0], [0, 1.0, 0], [1.0, 1.0, 0]], dtype=torch.float64)
+    errors = [found.error(weight) / 2 for weight in weights]
     names = dict(zip(("curvature", "residual", "total"), errors, strict=True))
     return NoiseTerms(curvature, residual, curvature + residual, names, engine.report)

@@ -15,10 +15,12 @@ from vicinal.explanation.derivatives.second_order import (
     check_drawn,
     drawn,
     examined,
+    in_single_too,
     parts,
     principal,
 )
 from vicinal.machine.processes import ALONE, Place
+from vicinal.maths.arguments import check_law
 from vicinal.maths.laws import Law, mean_larger_share
 from vicinal.maths.losses import Family
 from vicinal.models.forward import Model, finite
@@ -35,7 +37,7 @@ class ShrunkExpansion:
         covariance: what inputs and labels that move together add; negative where they agree.
         total: the sum of these.
         share: θ̄ = E[max(λ, 1-λ)], how much of each example is kept.
-        standard_errors: of each of these, by name; 0 for what is exact.
+        standard_errors: of each of these, by name, as those of `Expansion`; 0 for what is exact.
         engine: how the derivatives were taken.
     """
 
@@ -96,6 +98,8 @@ def expand_shrunk(
     Source:
         Carratino, Cissé, Jenatton, Vert (2022), arXiv:2006.06049, Theorem 2; there for α = β.
     """
+    check_law(law)
+    x = in_single_too(model, x)
     check_drawn("partners", partners, rng)
     share = mean_larger_share(law)
     with examined(model, x, y, family) as (f, engine):
@@ -140,8 +144,7 @@ def _summed(found: Parts, share: float, engine: str) -> ShrunkExpansion:
     curvature, residual, covariance = (
         finite(float(term.mean()), "the expansion") for term in terms
     )
-    variances = [*(weights**2 * found.covariance.diagonal()), weights @ found.covariance @ weights]
-    errors = [max(0.0, float(v)) ** 0.5 / len(found.loss) for v in variances]
+    errors = [found.error(weight) for weight in (*torch.diag(weights), weights)]
     names = ("curvature", "residual", "covariance", "total")
     named = {"loss": 0.0} | dict(zip(names, errors, strict=True))
     total = loss + curvature + residual + covariance

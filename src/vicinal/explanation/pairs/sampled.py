@@ -27,6 +27,7 @@ from vicinal.explanation.terms import along, contributions, terms_of
 from vicinal.machine.processes import ALONE, Place, spread
 from vicinal.maths.laws import Law
 from vicinal.maths.losses import Family
+from vicinal.maths.small_samples import of_parts
 
 PILOT = 48  # pairs that choose the nodes and between the two ways to sample
 ROUNDS = 16  # at least, for a standard error that can be trusted
@@ -89,7 +90,7 @@ def sampled(
     for found in _evaluated(problem, plan, groups()):
         means += found
         if len(means) > 1:
-            error = float(np.std(means, ddof=1) / len(means) ** 0.5)
+            error = of_parts(np.array(means))
         if target_error is not None:
             progress(min(1.0, (target_error / max(error, 1e-300)) ** 2))
             if len(means) >= ROUNDS and error <= target_error:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
 
 from vicinal.machine.processes import Place
+from vicinal.maths.arguments import check_inputs, check_tensors
 
 Batches = Iterable[Sequence[Tensor]]
 """Anything that gives (x, y) batches and can be gone through twice, such as a DataLoader."""
@@ -85,8 +86,26 @@ class Walk:
         return mark.number >= self.start and mark.number % self.where.processes == self.where.rank
 
 
+def check_pair(batch: object) -> None:
+    """Refuse batches that are no pair of inputs and targets.
+
+    Raises:
+        TypeError: then.
+        ValueError: for inputs without numbers.
+    """
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise TypeError(f"batches must be pairs (x, y) of tensors, got {type(batch).__name__}.")
+    check_inputs(batch[0])
+    check_tensors(y=batch[1])
+
+
 def _contents(batch: Sequence[Tensor]) -> str:
-    """What tells this batch from others, cheaply: the number of its examples and their sum."""
+    """What tells this batch from others, cheaply: the number of its examples and their sum.
+
+    Raises:
+        TypeError: for a batch that is no pair of tensors.
+    """
+    check_pair(batch)
     return f"{len(batch[0])} {float(batch[0].double().sum())!r}"
 
 

@@ -7,15 +7,22 @@ import torch
 from torch import Tensor
 
 from vicinal.explanation.derivatives.choice import Engine
-from vicinal.explanation.derivatives.second_order import engine_of, passes
+from vicinal.explanation.derivatives.second_order import (
+    engine_of,
+    in_single_of,
+    in_single_too,
+    passes,
+)
 from vicinal.explanation.streams.batches import Batches
 from vicinal.explanation.streams.passes import Progress, check_batch, checkpoint_at, probed, swept
 from vicinal.explanation.streams.reservoir import Summary, check_partners, summary
 from vicinal.explanation.terms import Expansion, along
 from vicinal.machine.processes import place
+from vicinal.maths.arguments import check_law
 from vicinal.maths.laws import Law
 from vicinal.maths.losses import Family
 from vicinal.maths.randomness import generator
+from vicinal.maths.small_samples import of_parts
 from vicinal.models.forward import Model, check_family, finite, local, unchanged
 
 
@@ -81,15 +88,18 @@ def expand_stream(
     """
     check_partners(partners, reservoir)
     check_family(family)
+    check_law(law)
     found = summary(batches if others is None else others, place(), reservoir, seed)
     found.check(partners)
     inner, zeros = local(model), torch.zeros(partners + 1, 4, dtype=torch.float64)
-    with torch.no_grad(), unchanged(inner) as f:
+    with torch.no_grad(), unchanged(inner) as narrow:
+        f = in_single_of(inner, narrow)
         engine = engine_of(inner, family, f)
         probe = probed(f, found.kept.to(device or found.device), family)
 
         def of_batch(number: int, x: Tensor, y: Tensor) -> Tensor:
             check_batch(f, number, x, y, family, probe)
+            x = in_single_too(inner, x)
             return _sums_of_batch(engine, found, partners, generator(seed, "partner", number), x, y)
 
         what = f"expand {seed} {partners} {reservoir} {found.examples}"
@@ -130,7 +140,7 @@ def _expansion(means: Tensor, spread: float, engine: str) -> Expansion:
         for own, m in zip((curvature, residual), cloud.mean(0), strict=True)
     )
     both = torch.cat((cloud, cloud.sum(1, keepdim=True)), 1)
-    errors = (spread * both.std(0) / len(cloud) ** 0.5).tolist()
+    errors = [spread * of_parts(part) for part in both.T.numpy()]
     for value in (loss, r1, r2, r3):
         finite(value, "the expansion")
     return Expansion(

@@ -12,7 +12,8 @@ from vicinal.explanation.streams.batches import Batches, Walk
 from vicinal.explanation.streams.reservoir import check_same_order
 from vicinal.machine.processes import Place, gathered, place, together
 from vicinal.maths.losses import Family
-from vicinal.models.forward import PROBED, check_targets, warn_of_probabilities
+from vicinal.models.forward import check_targets, first_outputs
+from vicinal.models.numbers import warn_of_probable, warn_of_rounding
 
 Progress = Callable[[int], None]
 """Told how many examples of the stream lie behind."""
@@ -129,8 +130,10 @@ def checkpoint_at(path: Path | None, where: Place, what: str, probe: Tensor) -> 
 
 def probed(f: Callable[[Tensor], Tensor], kept: Tensor, family: Family) -> Tensor:
     """The model's outputs for a few examples, pointed out where they look like probabilities."""
-    warn_of_probabilities(f, kept[:PROBED], family)
-    return f(kept[:PROBED])
+    outputs = first_outputs(f, kept)
+    warn_of_probable(outputs, family)
+    warn_of_rounding(outputs)
+    return outputs
 
 
 def check_batch(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vicinal.explanation.streams.batches import Batches, Walk
 from vicinal.machine.processes import Place, gathered, together
+from vicinal.maths.arguments import check_whole
 from vicinal.maths.randomness import generator
 
 
@@ -47,6 +48,8 @@ def check_partners(partners: int, reservoir: int) -> None:
     Raises:
         ValueError: if so.
     """
+    check_whole("partners", partners, 0)
+    check_whole("reservoir", reservoir, 0)
     if not partners >= 2:
         raise ValueError(f"partners must be at least 2 to have a standard error, got {partners}.")
     if not reservoir >= partners:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vicinal.explanation.derivatives.second_order import in_single_of, in_single_too
 from vicinal.explanation.pairs.nodes import Quadrature, chosen_nodes
 from vicinal.explanation.risk import Estimate
 from vicinal.explanation.streams.batches import Batches
@@ -20,9 +21,11 @@ from vicinal.explanation.streams.passes import (
 )
 from vicinal.explanation.streams.reservoir import Summary, check_partners, summary
 from vicinal.machine.processes import place
+from vicinal.maths.arguments import check_law
 from vicinal.maths.laws import Law
 from vicinal.maths.losses import Family
 from vicinal.maths.randomness import generator
+from vicinal.maths.small_samples import of_parts
 from vicinal.models.forward import Model, check_family, finite, local, unchanged
 
 PILOT = 48  # pairs that choose the nodes
@@ -93,16 +96,19 @@ def risk_stream(
     """
     check_partners(partners, reservoir)
     check_family(family)
+    check_law(law)
     found = summary(batches if others is None else others, place(), reservoir, seed)
     found.check(partners)
     inner, zeros = local(model), torch.zeros(partners, dtype=torch.float64)
-    with torch.no_grad(), unchanged(inner) as f:
+    with torch.no_grad(), unchanged(inner) as narrow:
+        f = in_single_of(inner, narrow)
         probe = probed(f, found.kept.to(device or found.device), family)
         check_labels(family, probe, found.labels)
         nodes = _nodes(f, found, law, family, partners, device)
 
         def of_batch(number: int, x: Tensor, y: Tensor) -> Tensor:
             check_batch(f, number, x, y, family, probe)
+            x = in_single_too(inner, x)
             rng = generator(seed, "mixed", number)
             return _sums_of_batch(f, found, nodes, family, partners, rng, x, y)
 
@@ -113,7 +119,7 @@ def risk_stream(
     means = sums / seen
     return Estimate(
         finite(float(means.mean()), "the mixup loss"),
-        float(means.std()) / partners**0.5,
+        of_parts(means.numpy()),
         nodes.change,
         len(nodes.lam),
         f"every example of the stream with {partners} partners",
@@ -153,7 +159,7 @@ def _sums_of_batch(
     """The loss of the batch, summed, mixed with a partner from each part of the reservoir."""
     sums = []
     for part in found.parts(partners):
-        other = part[torch.from_numpy(rng.integers(len(part), size=len(x)))].to(x.device)
+        other = part[torch.from_numpy(rng.integers(len(part), size=len(x)))].to(x)
         lam = torch.from_numpy(rng.permutation(nodes.evenly(len(x), 1, rng)[0])).to(x)
         mixed = torch.lerp(other, x, lam.reshape(-1, *[1] * (x.ndim - 1)))
         sums.append(family(f(mixed), y).double().sum().cpu())

@@ -24,6 +24,7 @@ from vicinal.mixing.mixup import Mixup
 from vicinal.models.forward import unchanged, unwrapped
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, ball
 from vicinal.robustness.attacks.door import slope
+from vicinal.robustness.attacks.gradients import gradient_of_inputs
 
 
 @dataclass(frozen=True)
@@ -181,10 +182,17 @@ def climbed(
     loss: Callable[[Tensor], Tensor],
     steps: int,
 ) -> Float[Tensor, "n *rest"]:
-    """Where steepest ascent ends; no point is looked at twice."""
+    """Where steepest ascent ends; no point is looked at twice.
+
+    Raises:
+        ValueError: if the outputs have no gradient by the inputs.
+    """
     z, size = start, 2.5 * within.eps / steps
-    for _ in range(int(steps)):
-        z = within.step(z, slope(f, z, loss)[2], size)
+    for step in range(int(steps)):
+        gradient = slope(f, z, loss)[2]
+        if not step and within.eps > 0 and not gradient.any():
+            gradient_of_inputs(f, z, "adversarial training")
+        z = within.step(z, gradient, size)
     return z
 
 

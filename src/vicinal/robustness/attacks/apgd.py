@@ -7,12 +7,14 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_whole
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import Model
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, Size, ball
 from vicinal.robustness.attacks.climb import climb
 from vicinal.robustness.attacks.door import Function, entered
-from vicinal.robustness.attacks.goal import Goal, goal
+from vicinal.robustness.attacks.goal import Goal, Loss, goal
+from vicinal.robustness.attacks.gradients import check_slopes
 from vicinal.robustness.attacks.pgd import check_restarts
 
 Ascent = Literal["family", "dlr", "targeted"]
@@ -68,9 +70,14 @@ def apgd(
         Inputs of the shape of x, within eps of x and within bounds: the first broken point, or
         the one of highest loss.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start, so that nothing was
+            attacked.
+
     Raises:
         ValueError: if eps exceeds the width of the bounds (8 for 8/255), x leaves them, steps or
-            restarts are not positive, or the targets do not fit the family.
+            restarts are not positive, or the targets do not fit the family; if the outputs have no
+            gradient.
 
     Source:
         Croce and Hein (2020), arXiv:2003.01690, algorithm 1 and equations 6 and 7; for l1 Croce and
@@ -83,13 +90,14 @@ def apgd(
         ...      family=bernoulli)
         tensor([[0.2500, 0.2500]])
     """
-    if not steps >= 1:
-        raise ValueError(f"steps must be at least 1, got {steps}.")
-    if loss not in ("family", "dlr", "targeted"):
+    check_whole("steps", steps, 1)
+    if not isinstance(loss, str) or loss not in ("family", "dlr", "targeted"):
         raise ValueError(f"loss must be 'family', 'dlr' or 'targeted', got {loss!r}.")
     check_restarts(restarts, rng)
     within, aim = ball(x, eps, norm, bounds), goal(family, y, tolerance)
     with entered(model, x, y, family) as f:
+        climbed: Loss = "family" if loss == "family" else "dlr"
+        check_slopes(f, within, aim, (climbed,), "apgd", rng)
         found = x.detach()
         highest = aim.loss("family")(f(found))
         broken = torch.zeros(len(x), dtype=torch.bool, device=x.device)

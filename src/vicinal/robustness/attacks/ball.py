@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_inputs, check_number
 from vicinal.maths.kinds import Norm as Norm
 from vicinal.robustness.attacks.simplex import filled, shortened
 
@@ -163,6 +164,10 @@ def ball(x: Float[Tensor, "n *rest"], eps: Size, norm: Norm, bounds: Bounds) -> 
         TypeError: if x does not hold numbers of 32 or 64 bits.
     """
     whole = space(x, norm, bounds)
+    if not isinstance(eps, Tensor):
+        check_number("eps", eps)
+    elif not eps.is_floating_point():
+        raise TypeError(f"eps must hold floating numbers, got {eps.dtype}.")
     # the widest coordinate in linf, the diagonal of the box in l2, all its sides in l1
     width = (whole.high - whole.low).expand(x.shape[1:])
     if isinstance(eps, Tensor) and eps.ndim:
@@ -189,10 +194,12 @@ def space(
     x: Float[Tensor, "n *rest"], norm: Norm, bounds: Bounds, scale: Tensor | None = None
 ) -> Ball:
     """The whole box, as a ball of infinite radius; `scale` is the unit of each feature."""
-    if norm not in get_args(Norm):
+    if not isinstance(norm, str) or norm not in get_args(Norm):
         raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, got {norm!r}.")
-    if not x.is_floating_point():
-        raise TypeError(f"attacks need floating inputs, got {x.dtype}. Pass x.float(), scaled.")
+    check_inputs(x)
+    check_box(bounds)
+    if scale is not None:
+        check_unit(scale)
     if x.dtype not in (torch.float32, torch.float64):
         raise TypeError(
             f"attacks need inputs of 32 or 64 bits, got {x.dtype}: rounding to 16 bits would leave "
@@ -216,6 +223,31 @@ def space(
         if not bool(((unit >= 0) & torch.isfinite(unit)).all() and unit.max() > 0):
             raise ValueError("scale must be 0 or positive for every feature, and not 0 for all.")
     return Ball(x, torch.inf, norm, low, high, unit)
+
+
+def check_box(bounds: object) -> None:
+    """Refuse bounds that are no pair of numbers or tensors.
+
+    Raises:
+        TypeError: then.
+    """
+    if bounds is None:
+        return
+    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+        raise TypeError(f"bounds must be (low, high) or None, got {repr(bounds)[:60]}.")
+    for end in bounds:
+        if not isinstance(end, Tensor) or end.is_complex():
+            check_number("bounds", end)
+
+
+def check_unit(scale: object) -> None:
+    """Refuse units of features that are no tensor of numbers.
+
+    Raises:
+        TypeError: then.
+    """
+    if not isinstance(scale, Tensor) or scale.is_complex():
+        raise TypeError(f"scale must be a torch.Tensor of units, got {type(scale).__name__}.")
 
 
 def spread_out(each: Shaped[Tensor, " n"], like: Tensor) -> Tensor:

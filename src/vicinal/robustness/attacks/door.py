@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from vicinal.maths.arguments import check_inputs, check_tensors
 from vicinal.maths.losses import Family
 from vicinal.maths.randomness import generator
 from vicinal.models.forward import (
@@ -16,9 +17,10 @@ from vicinal.models.forward import (
     check_counts,
     check_family,
     check_targets,
+    first_outputs,
     unchanged,
-    warn_of_probable,
 )
+from vicinal.models.numbers import narrow_weights, warn_of_probable
 
 DRAWS = 16  # of a model that draws at random, averaged
 # The C library of Linux hands freed memory back to the system, and fetches it again page by page
@@ -40,14 +42,6 @@ def opened(model: Model) -> Iterator[Function]:
     narrow = narrow_weights(model)
     with torch.no_grad(), unchanged(model, inputs=True) as f:
         yield f if narrow is None else lambda x: f(x.to(narrow))
-
-
-def narrow_weights(model: Model) -> torch.dtype | None:
-    """float16 or bfloat16, if all weights are of it."""
-    if not isinstance(model, nn.Module):
-        return None
-    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
-    return kinds.pop() if kinds in ({torch.float16}, {torch.bfloat16}) else None
 
 
 @contextmanager
@@ -80,8 +74,12 @@ def fit(raw: Function, x: Tensor, y: Tensor, family: Family) -> tuple[Function, 
             that are no family.
     """
     check_family(family)
+    check_inputs(x)
+    check_tensors(y=y)
     check_counts(x, y)
-    first, again = raw(x[:PROBED]), raw(x[:PROBED])
+    if not torch.isfinite(x).all():
+        raise ValueError("the inputs are not finite: x holds NaN or infinity.")
+    first, again = first_outputs(raw, x), raw(x[:PROBED])
     # beyond rounding; undefined outputs are refused below
     scale = float(first.abs().max())
     if float((first - again).abs().max()) > 1e-5 * scale:

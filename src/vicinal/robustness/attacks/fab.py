@@ -4,11 +4,13 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_whole
 from vicinal.maths.losses import Family, categorical
-from vicinal.models.forward import Model
+from vicinal.models.forward import Model, check_family
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, lengths, space, spread_out
 from vicinal.robustness.attacks.door import Function, entered, slope
 from vicinal.robustness.attacks.goal import Goal, goal
+from vicinal.robustness.attacks.gradients import check_slopes
 from vicinal.robustness.attacks.nearest import Nearest, keep, polish, start
 from vicinal.robustness.attacks.simplex import filled
 
@@ -49,9 +51,13 @@ def fab(
     Returns:
         Nearest: points and distances, exact for linear models.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start, so that nothing was
+            attacked.
+
     Raises:
         ValueError: for x, bounds, scale and targets that do not fit, steps not positive, or a
-            family without classes and tolerance.
+            family without classes and tolerance; if the outputs have no gradient.
 
     Source:
         Croce and Hein (2020), arXiv:1907.02044, algorithm 1; targeted as in arXiv:2003.01690.
@@ -65,6 +71,7 @@ def fab(
     check_steps(steps, family, tolerance)
     whole, aim = space(x, norm, bounds, scale), goal(family, y, tolerance)
     with entered(model, x, y, family) as f:
+        check_slopes(f, whole, aim, ("margin",), "fab")
         best = attack(f, whole, aim, steps)
     aim.warn()
     return best
@@ -76,8 +83,8 @@ def check_steps(steps: int, family: Family, tolerance: float | None) -> None:
     Raises:
         ValueError: for no steps, or nothing that counts as broken.
     """
-    if not steps >= 1:
-        raise ValueError(f"steps must be at least 1, got {steps}.")
+    check_family(family)
+    check_whole("steps", steps, 1)
     if not family.classifies and tolerance is None:
         raise ValueError(
             f"the {family.name} family has no classes: say with tolerance=… which deviation of the "

@@ -8,6 +8,7 @@ from vicinal.models.forward import Model
 from vicinal.robustness.attacks.ball import Bounds, Norm, Size, ball
 from vicinal.robustness.attacks.door import entered, slope
 from vicinal.robustness.attacks.goal import goal
+from vicinal.robustness.attacks.gradients import check_slopes
 
 
 def fgsm(
@@ -39,9 +40,13 @@ def fgsm(
     Returns:
         Inputs of the shape of x, within eps of x and within bounds.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start, so that nothing was
+            attacked.
+
     Raises:
         ValueError: if eps exceeds the width of the bounds (8 for 8/255), x leaves them, or the
-            targets do not fit the family.
+            targets do not fit the family; if the outputs have no gradient.
 
     Source:
         Goodfellow, Shlens, Szegedy (2015), arXiv:1412.6572, section 4.
@@ -56,6 +61,7 @@ def fgsm(
     within = ball(x, eps, norm, bounds)
     aim = goal(family, y)
     with entered(model, x, y, family) as f:
+        check_slopes(f, within, aim, ("family",), "fgsm")
         outputs, _, gradient = slope(f, x, aim.loss("family"))
         aim.broken(outputs)
     aim.warn()

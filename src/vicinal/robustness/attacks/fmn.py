@@ -12,6 +12,7 @@ from vicinal.robustness.attacks.ball import DUAL, Ball, Bounds, Norm, lengths, s
 from vicinal.robustness.attacks.door import Function, entered, slope
 from vicinal.robustness.attacks.fab import check_steps
 from vicinal.robustness.attacks.goal import Goal, goal
+from vicinal.robustness.attacks.gradients import check_slopes
 from vicinal.robustness.attacks.nearest import Nearest, keep, polish, start
 
 STEPS = 100
@@ -51,9 +52,13 @@ def fmn(
     Returns:
         Nearest: points and distances.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start, so that nothing was
+            attacked.
+
     Raises:
         ValueError: for x, bounds, scale and targets that do not fit, steps not positive, or a
-            family without classes and tolerance.
+            family without classes and tolerance; if the outputs have no gradient.
 
     Source:
         Pintor, Roli, Brendel, Biggio (2021), arXiv:2102.12827, algorithm 1.
@@ -61,6 +66,7 @@ def fmn(
     check_steps(steps, family, tolerance)
     whole, aim = space(x, norm, bounds, scale), goal(family, y, tolerance)
     with entered(model, x, y, family) as f:
+        check_slopes(f, whole, aim, ("margin",), "fmn")
         best = attack(f, whole, aim, steps)
     aim.warn()
     return best

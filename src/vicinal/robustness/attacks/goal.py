@@ -19,7 +19,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vicinal.maths.arguments import check_number, check_tensors
 from vicinal.maths.losses import Family
+from vicinal.models.forward import check_family
 
 Loss = Literal["family", "dlr", "margin"]
 NAMED = 20  # examples that a warning names
@@ -155,6 +157,10 @@ def goal(family: Family, y: Tensor, tolerance: float | None = None) -> Goal:
     Raises:
         ValueError: for a tolerance that is not positive, or that is given for classes.
     """
+    check_family(family)
+    check_tensors(y=y)
+    if tolerance is not None:
+        check_number("tolerance", tolerance)
     if tolerance is not None and family.classifies:
         raise ValueError(
             f"tolerance is a deviation of predicted values; the {family.name} family classifies, "

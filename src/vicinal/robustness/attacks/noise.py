@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_rng, check_whole
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import Model
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, Size, ball
@@ -48,8 +49,8 @@ def noise(
     Raises:
         ValueError: for eps, x, bounds and targets that do not fit, or no draws.
     """
-    if not draws >= 1:
-        raise ValueError(f"draws must be at least 1, got {draws}.")
+    check_whole("draws", draws, 1)
+    check_rng(rng)
     within, aim = ball(x, eps, norm, bounds), goal(family, y, tolerance)
     with entered(model, x, y, family) as f:
         z, _ = attack(f, within, aim, draws, rng)

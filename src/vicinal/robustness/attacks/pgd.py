@@ -5,11 +5,13 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_rng, check_whole
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import Model
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, Size, ball, spread_out
 from vicinal.robustness.attacks.door import Function, entered, slope
 from vicinal.robustness.attacks.goal import Goal, goal
+from vicinal.robustness.attacks.gradients import check_slopes
 
 
 def pgd(
@@ -48,19 +50,23 @@ def pgd(
     Returns:
         Inputs of the shape of x, within eps of x and within bounds.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start, so that nothing was
+            attacked.
+
     Raises:
         ValueError: if eps exceeds the width of the bounds (8 for 8/255), x leaves them, steps
-            is not positive, or the targets do not fit the family.
+            is not positive, or the targets do not fit the family; if the outputs have no gradient.
 
     Source:
         Madry, Makelov, Schmidt, Tsipras, Vladu (2018), arXiv:1706.06083; the step size is that of
         its experiments on MNIST, and the best point is kept, not the last.
     """
-    if not steps >= 1:
-        raise ValueError(f"steps must be at least 1, got {steps}.")
+    check_whole("steps", steps, 1)
     check_restarts(restarts, rng)
     within, aim = ball(x, eps, norm, bounds), goal(family, y)
     with entered(model, x, y, family) as f:
+        check_slopes(f, within, aim, ("family",), "pgd", rng)
         starts = (x.detach() if rng is None else within.random(rng) for _ in range(restarts))
         best = ascend(f, within, next(starts), aim, steps)
         for start in starts:
@@ -77,6 +83,8 @@ def check_restarts(restarts: int, rng: np.random.Generator | None) -> None:
     Raises:
         ValueError: then.
     """
+    check_rng(rng, needed=False)
+    check_whole("restarts", restarts, 0)
     if not restarts >= 1 or (restarts > 1 and rng is None):
         raise ValueError(
             "restarts must be at least 1, and more than 1 needs rng=numpy.random.default_rng(seed) "

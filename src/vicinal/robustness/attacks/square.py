@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_rng, check_whole
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import Model
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, Size, ball
@@ -65,8 +66,8 @@ def square(
         Andriushchenko, Croce, Flammarion, Hein (2020), arXiv:1912.00049, algorithms 1 to 3, with
         p = 0.8; there for images only. In l1 as in Croce and Hein (2021), arXiv:2103.01208.
     """
-    if not queries >= 1:
-        raise ValueError(f"queries must be at least 1, got {queries}.")
+    check_whole("queries", queries, 1)
+    check_rng(rng)
     within, aim = ball(x, eps, norm, bounds), goal(family, y, tolerance)
     with entered(model, x, y, family) as f:
         z, _ = attack(f, within, aim, queries, rng)

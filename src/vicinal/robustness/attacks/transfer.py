@@ -5,11 +5,13 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from vicinal.maths.arguments import check_rng
 from vicinal.maths.losses import Family, categorical
 from vicinal.models.forward import Model
 from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, Size, ball
 from vicinal.robustness.attacks.door import Function, entered
 from vicinal.robustness.attacks.goal import Goal, goal
+from vicinal.robustness.attacks.gradients import check_slopes
 from vicinal.robustness.attacks.pgd import ascend
 
 STEPS = 40
@@ -49,14 +51,22 @@ def transfer(
     Returns:
         Inputs of the shape of x: adversarial where they break the model, x itself elsewhere.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start, of the source,
+            so that nothing was attacked.
+
     Raises:
-        ValueError: for eps, x, bounds and targets that do not fit either model.
+        ValueError: for eps, x, bounds and targets that do not fit either model; if the source
+            has no gradient.
 
     Source:
         Papernot, McDaniel, Goodfellow (2016), arXiv:1605.07277.
     """
+    check_rng(rng, needed=False)
     within, aim = ball(x, eps, norm, bounds), goal(family, y, tolerance)
     with entered(source, x, y, family) as g, entered(model, x, y, family) as f:
+        own = goal(family, y, tolerance)
+        check_slopes(g, within, own, ("family",), "transfer from the source", rng)
         z, _ = attack(f, g, within, aim, rng)
     aim.warn()
     return z

@@ -1,5 +1,6 @@
 """The worst case over strong attacks: the number that a claim of robustness may rest on."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,14 +10,16 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from vicinal.machine.processes import ALONE, Place, agreed, together
+from vicinal.maths.arguments import check_number, check_rng
 from vicinal.maths.losses import Family, categorical
 from vicinal.maths.statistics import Interval, proportion
 from vicinal.models.forward import Model, check_family
 from vicinal.robustness.attacks import fab
-from vicinal.robustness.attacks.ball import Bounds, Norm, Size, ball
-from vicinal.robustness.attacks.door import DRAWS, fit, opened
+from vicinal.robustness.attacks.ball import Ball, Bounds, Norm, Size, ball
+from vicinal.robustness.attacks.door import DRAWS, Function, fit, opened
 from vicinal.robustness.attacks.ensemble import CLEAN, FIRST, HOLDS, Progress, Run, stages
-from vicinal.robustness.attacks.goal import goal, warn_of_undefined
+from vicinal.robustness.attacks.goal import Goal, goal, warn_of_undefined
+from vicinal.robustness.attacks.gradients import check_slopes, refusal, slopes, still
 from vicinal.robustness.attacks.meter import Meter
 from vicinal.robustness.attacks.progress import State, recall
 
@@ -55,6 +58,8 @@ class Attacked:
             nothing broke; they count as not attacked.
         complete: False if the budget ended before the last attack did.
         draws: of a model that draws at random, averaged (16); 0 for other models.
+        gradients: False if no example that is right had a gradient at the start: then APGD and FAB
+            did nothing, and only noise, transfer and Square searched.
     """
 
     x: Float[Tensor, "n *rest"]
@@ -65,6 +70,7 @@ class Attacked:
     undefined: tuple[int, ...]
     complete: bool
     draws: int
+    gradients: bool = True
 
     @property
     def accuracy(self) -> Interval:
@@ -130,6 +136,10 @@ def worst_case(
     Returns:
         Attacked. The seconds of its accounts are those of all processes, added up.
 
+    Warns:
+        UserWarning: if no example that is right has a gradient at the start, so that only attacks
+            without gradients took place.
+
     Raises:
         ValueError: for eps, x, bounds and targets that do not fit, a missing tolerance, a budget
             that is not positive, or a file that belongs to another call.
@@ -146,8 +156,11 @@ def worst_case(
         (tensor([ True, False]), 'noise')
     """
     for name, budget in (("seconds", seconds), ("passes", passes)):
+        if budget is not None:
+            check_number(name, budget)
         if budget is not None and not budget > 0:
             raise ValueError(f"{name} must be positive, got {budget}. None sets no limit.")
+    check_rng(rng, needed=False)
     check_family(family)
     fab.check_steps(fab.STEPS, family, tolerance)
     within, aim = ball(x, eps, norm, bounds), goal(family, y, tolerance)
@@ -155,16 +168,37 @@ def worst_case(
     second = model if twin is None else twin
     with opened(model) as raw, opened(second) as other:
         f, random = fit(raw, x, y, family)
+        f, climbs = climbable(f, within, aim)
+        if twin is not None:
+            own = goal(family, y, tolerance)
+            check_slopes(other, within, own, ("family",), "transfer from the twin", rng)
         run = Run(f, within, aim, meter, stages(norm, None if twin is None else other), where)
         seed = 0 if rng is None else int(rng.integers(2**62))
         with together(where):
             state = recall(resume, run.name(), run.probe(random), x, seed)
         state = agreed(state, where)
         complete = run.through(state, resume, progress or (lambda share, left: None))
-    return _outcome(x, run, state, complete, DRAWS if random else 0)
+    return _outcome(x, run, state, complete, DRAWS if random else 0, climbs)
 
 
-def _outcome(x: Tensor, run: Run, state: State, complete: bool, draws: int) -> Attacked:
+def climbable(f: Function, within: Ball, aim: Goal) -> tuple[Function, bool]:
+    """The function, as constants if it takes no gradients, and whether any attack has a slope."""
+    blind = refusal(f, within.x) is not None
+    f = still(f) if blind else f
+    return f, not blind and slopes(f, within, aim, ("family", "margin"), random=True)
+
+
+def _outcome(
+    x: Tensor, run: Run, state: State, complete: bool, draws: int, gradients: bool
+) -> Attacked:
+    if not gradients and run.within.eps > 0:
+        warnings.warn(
+            "the attacks that follow gradients did nothing: at the start the gradient is exactly 0 "
+            "for every example that the model gets right, or the outputs have none (detached, "
+            "rounded, saturated). Only attacks without gradients, such as Square, took place; what "
+            "they leave is weak evidence of robustness. See vicinal.masking.",
+            stacklevel=3,
+        )
     lost = np.flatnonzero(state.undefined & (state.by == HOLDS)).tolist()
     warn_of_undefined(lost)
     broken = torch.from_numpy(state.by > 0).to(x.device)
@@ -177,4 +211,6 @@ def _outcome(x: Tensor, run: Run, state: State, complete: bool, draws: int) -> A
         for stage, (tried, won, passes, seconds) in zip(run.stages, state.accounts, strict=False)
     )
     by = tuple(names[int(k)] for k in state.by)
-    return Attacked(found, broken, by, accounts, state.refused, tuple(lost), complete, draws)
+    return Attacked(
+        found, broken, by, accounts, state.refused, tuple(lost), complete, draws, gradients
+    )

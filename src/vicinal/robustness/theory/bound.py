@@ -17,15 +17,18 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vicinal.explanation.terms import Expansion, expand
+from vicinal.maths.arguments import check_law
 from vicinal.maths.laws import Law
 from vicinal.maths.losses import Family, bernoulli
 from vicinal.models.forward import Model, check_targets
-from vicinal.robustness.attacks.door import narrow_weights, opened
+from vicinal.models.numbers import narrow_weights
+from vicinal.robustness.attacks.door import opened
 from vicinal.robustness.theory.alignment import aligned
 from vicinal.robustness.theory.second_order import (
     logits_and_gradients,
     only_bernoulli,
     second_order,
+    warn_of_flat,
 )
 
 CENTRED, HOMOGENEOUS = 1e-5, 1e-4  # relative deviations that count as none
@@ -133,8 +136,11 @@ def mixup_bound(
     Returns:
         MixupBound, in nats and float64.
 
+    Warns:
+        UserWarning: if all gradients are 0.
+
     Raises:
-        ValueError: for other families, or targets that do not fit.
+        ValueError: for other families, targets that do not fit, or a logit without gradient.
         TypeError: for a model with weights of 16 bits.
 
     Source:
@@ -149,6 +155,7 @@ def mixup_bound(
         (True, True, 0.333)
     """
     only_bernoulli(family)
+    check_law(law)
     if (narrow := narrow_weights(model)) is not None:
         raise TypeError(
             f"the bound needs second derivatives, which weights of {narrow} round away. Pass "
@@ -157,6 +164,7 @@ def mixup_bound(
     with opened(model) as f:
         check_targets(f, x, y, family)
         logits, gradient = logits_and_gradients(f, x)
+    warn_of_flat(gradient)
     flat, label = x.flatten(1).double(), y.reshape(len(x)).double()
     expansion = expand(model, x, y, law, family)
     lined, features = aligned(flat, gradient, law), flat.shape[1]

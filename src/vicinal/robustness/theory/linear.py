@@ -12,6 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vicinal.explanation.pairs.linear import is_affine
+from vicinal.maths.arguments import check_inputs, check_law
 from vicinal.maths.laws import Law
 from vicinal.maths.losses import Family, bernoulli, categorical
 from vicinal.models.forward import Model, check_family, check_targets
@@ -61,7 +62,8 @@ def linear_adversarial_loss(
             "the exact adversarial loss is known for one output; pass a model with one logit and "
             "family=bernoulli. For several classes attack the model: vicinal.apgd."
         )
-    if norm not in DUAL:
+    check_inputs(x)
+    if not isinstance(norm, str) or norm not in DUAL:
         raise ValueError(f"norm must be one of {', '.join(DUAL)}, got {norm!r}.")
     eta = checked_radii(radius, x)
     with opened(model) as f:
@@ -116,6 +118,7 @@ def linear_bound(
         Derived from the tilted law of Zhang et al. (2021), arXiv:2010.04819, and Jensen (1906).
     """
     check_family(family)
+    check_law(law)
     kept = 1 - 2 * law.spread
     with opened(model) as f:
         check_targets(f, x, y, family)
