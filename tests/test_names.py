@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 import studies
+import vicinal
 from vicinal.study.methods import parse_methods
 
 USUAL = {
@@ -26,6 +27,7 @@ def names(*methods, **options):
 def files(tmp_path, monkeypatch):
     """Data and weights whose bytes are always the same, under relative names."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(vicinal, "__version__", "0.1.0")  # of the names that are written here
     k = np.arange(40)
     rows = [f"{i / 8},{(i * 7) % 11},{i % 2},{i % 3 > 0:d}" for i in k.tolist()]
     Path("table.csv").write_text("\n".join(["a,b,c,d", *rows]) + "\n")

@@ -22,7 +22,7 @@ from vicinal import cli
 from vicinal.cli.tune import tune
 from vicinal.data import load
 from vicinal.explanation.summary import explain
-from vicinal.machine.processes import ALONE, join, launch, leave, place, spread
+from vicinal.machine.processes import ALONE, deal, join, launch, leave, place
 from vicinal.maths.losses import bernoulli, categorical
 from vicinal.mixing.hidden import ManifoldMixup
 from vicinal.mixing.mixup import Mixup
@@ -165,7 +165,7 @@ def in_two(folder):
     where = join()
     found = {name: trained(name, Path(folder)) for name in CASES}
     torch.save(found | {"measured": measured(Path(folder))}, f"{folder}/found{where.rank}")
-    squares = spread(lambda k: (k * k, join().rank), range(5))
+    squares = deal(lambda k: (k * k, join().rank), range(5))
     tuned(Path(folder, "two"))
     leave()
     return where.processes, squares

@@ -108,8 +108,6 @@ def test_data_of_the_same_bytes():
     for found in (x, x.reshape(60, 1, 8, 8), x.reshape(60, 4, 4, 4), x.reshape(60, 64)):
         write(x=found)
         names.append(name_of())
-    write(x=x.astype(np.float64))
-    names.append(name_of())
     for labels in (["cat", "dog"], ["dog", "cat"], ["cat", "cow"]):
         write(y=np.array(labels)[np.arange(60) % 2])
         names.append(name_of())

@@ -14,7 +14,7 @@ from vicinal.explanation.expansions.shrunk import ShrunkExpansion, expand_shrunk
 from vicinal.explanation.pairs.every import BATCH
 from vicinal.explanation.risk import Estimate, vicinal_risk
 from vicinal.explanation.terms import Expansion, along, contributions, expand, terms_of
-from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.machine.processes import ALONE, Place, deal
 from vicinal.maths.arguments import check_rng, check_sizes, check_whole
 from vicinal.maths.laws import Beta, Law
 from vicinal.maths.losses import Family, categorical
@@ -221,5 +221,5 @@ def _remainders(
         for partner in drawn
         for both in zip(torch.split(everyone, BATCH), torch.split(partner, BATCH), strict=True)
     ]
-    found = torch.cat(spread(of_pairs, pairs, where)).reshape(OWN_PARTNERS, len(x))
+    found = torch.cat(deal(of_pairs, pairs, where)).reshape(OWN_PARTNERS, len(x))
     return torch.stack([one / OWN_PARTNERS for one in found]).sum(0)

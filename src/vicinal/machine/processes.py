@@ -182,7 +182,7 @@ def add_up(tensors: Sequence[Tensor]) -> None:
             tensor.copy_(part.view_as(tensor))
 
 
-def spread(
+def deal(
     work: Callable[[Item], Result], items: Sequence[Item], where: Place | None = None
 ) -> list[Result]:
     """The results for all items: each process does every n-th of them, and all get all."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.machine.processes import ALONE, Place, deal
 from vicinal.maths.arguments import check_rng, check_sizes, check_whole
 from vicinal.maths.losses import Family, categorical
 from vicinal.maths.statistics import proportion
@@ -175,6 +175,6 @@ def _withstood(
             return family.correct(judge(z), y[rows]).cpu(), own.undefined[rows].cpu()
 
         batches = torch.split(torch.arange(len(y), device=y.device), BATCH)
-        right, undefined = zip(*spread(of_batch, batches, where), strict=True)
+        right, undefined = zip(*deal(of_batch, batches, where), strict=True)
     warn_of_undefined(torch.cat(undefined).nonzero()[:, 0].tolist())
     return torch.cat(right).to(y.device)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 from scipy.special import ndtri
 from torch import Tensor
 
-from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.machine.processes import ALONE, Place, deal
 from vicinal.maths.arguments import check_rng, check_sizes, check_tensors
 from vicinal.maths.losses import Family, categorical
 from vicinal.maths.randomness import generator
@@ -170,7 +170,7 @@ def minimal_distances(
             return _Found(best.x.cpu(), best.distance.cpu(), aim.undefined[rows].cpu(), counts)
 
         rows = torch.arange(len(x), device=x.device)
-        found = spread(of_batch, torch.split(rows, BATCH), where)
+        found = deal(of_batch, torch.split(rows, BATCH), where)
     points, values, undefined = (
         torch.cat([getattr(one, name) for one in found]).to(x.device)
         for name in ("x", "distance", "undefined")

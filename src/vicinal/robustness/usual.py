@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vicinal.data import Split
-from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.machine.processes import ALONE, Place, deal
 from vicinal.maths.randomness import generator
 from vicinal.models.forward import unchanged
 from vicinal.robustness.attacks import apgd
@@ -62,7 +62,7 @@ def attacked(
         where: this process, among those to which batches of examples are dealt.
     """
     if not split.family.classifies:
-        (errors,) = spread(lambda split: list(_errors(model, split, seed, strong)), [split], where)
+        (errors,) = deal(lambda split: list(_errors(model, split, seed, strong)), [split], where)
         return {"robust_rmse": errors}
     curves = list(_curves(model, split, seed, where))
     if not strong:
@@ -78,7 +78,7 @@ def attacked(
         )  # fmt: skip
         curves.append(outcome(found, norm, named(epsilons)))
         file.unlink(missing_ok=True)
-    (signs,) = spread(lambda split: _signs(model, split, seed), [split], where)
+    (signs,) = deal(lambda split: _signs(model, split, seed), [split], where)
     return {"robustness": curves} | ({} if signs is None else {"masking": signs})
 
 

@@ -16,6 +16,9 @@ from vicinal.study.options import Study
 from vicinal.study.plan import Plan, plan
 from vicinal.study.run import dismiss, follow
 
+EARLIER = ("0.1.0",)
+"""Versions whose runs of the same name would have other numbers."""
+
 
 def run_study(study: Study, objects: Objects) -> list[store.Stored]:
     """Do a study: the records of all its runs, those that are not stored yet by doing them.
@@ -104,6 +107,7 @@ def execute(
             f"{jobs} jobs for {len(plan.groups)} groups of runs that are trained together: some "
             "have nothing to do. A smaller `together` makes more groups."
         )
+    notes += _older(plan)
     for note in notes:
         say(note)
     for path in paths.values():
@@ -121,4 +125,21 @@ def execute(
     return [
         failed(run, left_out[run.name]) if run.name in left_out else store.read(path)
         for run, path in paths.items()
+    ]
+
+
+def _older(plan: Plan) -> list[str]:
+    """Why runs of the same study by an earlier version are not taken."""
+    found = [
+        version
+        for version in EARLIER
+        if any(
+            (plan.folder / f"{replace(run, version=version).name}.json").exists()
+            for run in plan.runs
+        )
+    ]
+    return [
+        f"The folder holds runs of this study by vicinal {version}. They are not taken, because "
+        f"this version, {plan.runs[0].version}, computes some numbers otherwise; see CHANGELOG.md."
+        for version in found
     ]

@@ -16,7 +16,7 @@ import torch
 from vicinal.data import Split
 from vicinal.machine import files
 from vicinal.machine.devices import checked, honest, one_thread, told
-from vicinal.machine.processes import ALONE, Place, agreed, leave, place, spread
+from vicinal.machine.processes import ALONE, Place, agreed, deal, leave, place
 from vicinal.study import store
 from vicinal.study.configuration import Objects, Run, model_of, split_of
 from vicinal.study.measures import MEASURES, evaluation, explain, measure, validated
@@ -151,7 +151,7 @@ def _dealt(ended: Sequence["_Ended"]) -> Iterator[tuple[store.Stored, list[str]]
     where = place()
     rest = len(ended) - len(ended) % where.processes
     for k in range(0, rest, where.processes):
-        yield from spread(partial(_record, where=ALONE), ended[k : k + where.processes])
+        yield from deal(partial(_record, where=ALONE), ended[k : k + where.processes])
     yield from (_record(one, where) for one in ended[rest:])
 
 

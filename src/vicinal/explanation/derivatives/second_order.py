@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vicinal.explanation.derivatives.choice import Engine
 from vicinal.explanation.derivatives.differences import in_double
-from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.machine.processes import ALONE, Place, deal
 from vicinal.maths.arguments import check_inputs, check_rng, check_tensors, check_whole
 from vicinal.maths.losses import Family
 from vicinal.maths.small_samples import of_sum
@@ -182,7 +182,7 @@ def parts(
             rest = rest / len(rest)
         return loss, mine, rest.sum(0), covariance
 
-    *found, covariances = zip(*spread(of_pass, passes(x, streams), where), strict=True)
+    *found, covariances = zip(*deal(of_pass, passes(x, streams), where), strict=True)
     loss, mine, rest = (torch.cat(part, -1) for part in found)
     freedom = 1 if cloud is None or cloud.which is None else len(cloud.which) - 1
     return Parts(loss, mine, rest, torch.cat(covariances), freedom)

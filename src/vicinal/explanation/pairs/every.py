@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.machine.processes import ALONE, Place, deal
 from vicinal.maths.laws import Law
 from vicinal.maths.losses import Family
 
@@ -88,7 +88,7 @@ def over_all_pairs(
         progress(min(1.0, (start + BATCH) / count))
         return 2 * float((weights[node] * losses).sum())
 
-    for summand in spread(of_batch, range(0, count, BATCH), where):
+    for summand in deal(of_batch, range(0, count, BATCH), where):
         total += summand
     return total / n**2
 

@@ -24,7 +24,7 @@ from vicinal.explanation.derivatives.second_order import passes
 from vicinal.explanation.pairs.every import BATCH, Progress, pair_losses
 from vicinal.explanation.pairs.nodes import Quadrature, chosen_nodes
 from vicinal.explanation.terms import along, contributions, terms_of
-from vicinal.machine.processes import ALONE, Place, spread
+from vicinal.machine.processes import ALONE, Place, deal
 from vicinal.maths.laws import Law
 from vicinal.maths.losses import Family
 from vicinal.maths.small_samples import of_parts
@@ -153,7 +153,7 @@ def _drawn(problem: Problem, plan: Plan, size: int, count: int, rng: np.random.G
 def _evaluated(problem: Problem, plan: Plan, groups: Iterator[Rounds]) -> Iterator[list[float]]:
     """The means of the rounds of each group, one group for each process at a time."""
     while some := list(islice(groups, problem.where.processes)):
-        yield from spread(partial(_means, problem, plan), some, problem.where)
+        yield from deal(partial(_means, problem, plan), some, problem.where)
 
 
 def _means(problem: Problem, plan: Plan, rounds: Rounds) -> list[float]:

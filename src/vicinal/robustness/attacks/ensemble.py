@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from vicinal.machine.processes import Place, spread
+from vicinal.machine.processes import Place, deal
 from vicinal.maths.randomness import generator
 from vicinal.robustness.attacks import apgd, fab, noise, square, transfer
 from vicinal.robustness.attacks.ball import Ball, Norm, spread_out
@@ -159,7 +159,7 @@ class Run:
         batches = list(_chunks(np.flatnonzero((state.by < 0) & ~state.done)))
         for k in range(0, len(batches), self.where.processes):
             some = batches[k : k + self.where.processes]
-            tries = spread(partial(self._try, self.stages[place], state.seed), some, self.where)
+            tries = deal(partial(self._try, self.stages[place], state.seed), some, self.where)
             for rows, tried in zip(some, tries, strict=True):
                 self._take(place, state, rows, tried)
             if self.where.rank == 0:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vicinal.machine import files
-from vicinal.machine.processes import agreed, place, spread
+from vicinal.machine.processes import agreed, deal, place
 from vicinal.robustness.attacks.ball import Norm
 from vicinal.study.audit import attacks, outputs, theory
 from vicinal.study.audit.case import Case, logit
@@ -77,7 +77,7 @@ def parts(case: Case) -> dict[str, Measure]:
 
 def _by_one(measure: Callable[[Case], dict[str, Any]]) -> Measure:
     """What one process measures while the others wait."""
-    return lambda case, file, progress: spread(measure, [case])[0]
+    return lambda case, file, progress: deal(measure, [case])[0]
 
 
 def _kept(file: Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from vicinal.machine.devices import forked
-from vicinal.machine.processes import add_up, place, spread
+from vicinal.machine.processes import add_up, deal, place
 from vicinal.maths.losses import Family
 from vicinal.maths.randomness import draw_generator, generator
 from vicinal.mixing.choice import During, strategy_at
@@ -223,7 +223,7 @@ def _end_epoch(members: Sequence[Member], at: Position) -> None:
             going.append((member, trained, total / len(member.x)))
         elif trained.failed is None:
             trained.failed = at.epoch
-    rows = spread(lambda one: one[0].evaluate(at.epoch), going)
+    rows = deal(lambda one: one[0].evaluate(at.epoch), going)
     for (_, trained, mean), row in zip(going, rows, strict=True):
         trained.history.append({"epoch": at.epoch, "objective": mean} | row)
     at.totals = torch.zeros_like(at.totals)
