@@ -23,11 +23,15 @@ import torch
 from torch import Tensor, nn
 
 from vicinal.machine.devices import checked, honest, told
+from vicinal.machine.typed import build as build_options
 from vicinal.maths.losses import categorical
 from vicinal.mixing.mixup import Mixup
 from vicinal.models.reference import cnn, mlp
-from vicinal.study import plan as study
-from vicinal.study.training.loop import Member, Schedule, train
+from vicinal.study.configuration import Objects
+from vicinal.study.execute import execute
+from vicinal.study.options import Recipe, Study
+from vicinal.study.plan import plan
+from vicinal.study.training.loop import Member, train
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -113,12 +117,14 @@ def studies(device: torch.device) -> Iterator[Row]:
     found = {}
     for where in ("cpu", str(device)):
         with tempfile.TemporaryDirectory() as folder:
-            plan = study.plan(
-                {"erm": None, "mixup(alpha=1)": Mixup(1.0)}, Path(folder), data="digits",
-                model="mlp", seeds=2, epochs=3, train_size=400, batch_size=50, learning_rate=0.01,
-                weight_decay=0.01, explain_every=3, device=where,
+            asked = build_options(
+                Study,
+                {"model": "mlp", "seeds": 2, "epochs": 3, "train_size": 400, "batch_size": 50,
+                 "explain_every": 3, "device": where},
             )  # fmt: skip
-            records = study.execute(plan, advance=lambda units: None, say=lambda sentence: None)
+            methods = {"erm": None, "mixup(alpha=1)": Mixup(1.0)}
+            planned = plan(asked, Objects(methods), Path(folder))
+            records = execute(planned, advance=lambda units: None, say=lambda sentence: None)
         found[where] = records
         failed = [run["failure"]["reason"] for run in records if run["status"] == "failed"]
         if failed:
@@ -147,10 +153,10 @@ def member(device: torch.device, build: Callable[..., nn.Module], seed: int) -> 
 def trained(members: list[Member], **options: object) -> tuple[float, list[float]]:
     """Seconds of two epochs, and the last objective of each member."""
     with tempfile.TemporaryDirectory() as folder:
-        schedule = replace(Schedule(2, 64, 0.01, 0.01), **options)
+        recipe = replace(Recipe(epochs=2), **options)
         started = time.perf_counter()
         found = train(
-            members, categorical, schedule, checkpoint=Path(folder) / "c",
+            members, categorical, recipe, checkpoint=Path(folder) / "c",
             progress=lambda: None, every=math.inf,
         )  # fmt: skip
         return time.perf_counter() - started, [one.history[-1]["objective"] for one in found]

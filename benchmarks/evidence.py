@@ -137,7 +137,7 @@ def keep(folder: Path) -> None:
         files.write(KEPT / f"{study.name}.md", report(kept))
 
 
-def summary(study: Study, group: Group, records: list[store.Record]) -> dict[str, Any]:
+def summary(study: Study, group: Group, records: list[store.Stored]) -> dict[str, Any]:
     """What was run and what came out: values by seed, and paired differences to ERM."""
     metrics = main_metrics(group)
     return {

@@ -12,11 +12,15 @@ import sys
 from pathlib import Path
 
 from vicinal.data import load
+from vicinal.machine.typed import build
 from vicinal.report.comparison import Group, compare
 from vicinal.robustness import usual as attacked
 from vicinal.robustness.usual import named, radii
-from vicinal.study import plan as study
+from vicinal.study.configuration import Objects
+from vicinal.study.execute import execute
 from vicinal.study.methods import parse_methods
+from vicinal.study.options import Study
+from vicinal.study.plan import plan
 
 SEEDS = 3
 SIZES = {"digits": "0.05", "breast_cancer": "0.2"}  # in linf, trained against and attacked with
@@ -41,12 +45,9 @@ def told(group: Group, method: str, key: str) -> str:
 def main(folder: Path, names: list[str]) -> None:
     for data in names:
         eps = SIZES[data]
-        plan = study.plan(
-            parse_methods(methods(eps)), folder / data, data=data, model=None, seeds=SEEDS,
-            epochs=30, train_size=None, batch_size=64, learning_rate=0.01, weight_decay=0.01,
-            attacks="full",
-        )  # fmt: skip
-        records = study.execute(plan, advance=lambda units: None, say=print)
+        asked = build(Study, {"data": data, "seeds": SEEDS, "attacks": "full"})
+        planned = plan(asked, Objects(parse_methods(methods(eps))), folder / data)
+        records = execute(planned, advance=lambda units: None, say=print)
         group = compare(records).groups[0]
         sizes = {norm: named(epsilons) for norm, epsilons in radii(load(data, 0).bounds).items()}
         columns = [("clean", "accuracy")] + [

@@ -21,7 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from vicinal.maths.losses import categorical
 from vicinal.mixing.mixup import Mixup
 from vicinal.models.reference import cnn, mlp
-from vicinal.study.training.loop import Member, Schedule, train
+from vicinal.study.options import Recipe
+from vicinal.study.training.loop import Member, train
 
 
 def wide(shape, classes: int) -> nn.Module:
@@ -69,7 +70,7 @@ def seconds(members, folder: Path) -> float:
     train(
         members,
         categorical,
-        Schedule(epochs=2, batch_size=BATCH, learning_rate=0.01, weight_decay=0.01),
+        Recipe(epochs=2, batch_size=BATCH, learning_rate=0.01, weight_decay=0.01),
         checkpoint=folder / "checkpoint",
         progress=lambda: None,
         every=math.inf,

@@ -167,6 +167,7 @@ LABELS = (np.arange(20) % 2).astype(np.uint8)
         (gzip.compress(idx((120,), IMAGES)), "not a whole file of .* with 3 axes"),
         (gzip.compress(idx((19, 3, 2), IMAGES[1:])), "has 19 inputs and 20 targets"),
     ],
+    ids=range(7),
 )
 def test_files_of_mnist(tmp_path, content, rule):
     for part in ("train", "t10k"):

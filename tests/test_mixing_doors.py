@@ -100,7 +100,7 @@ def test_uses_of_a_draw(x, y, outputs, draw):
      pairing.LabelKernel(1.0), pairing.Assignment(), pairing.Nearest(1),
      pairing.Given(np.arange(4)),
      None, 3, "shuffle", lambda x, y, rng: np.zeros(len(x)), lambda x, y, rng: None],
-    ids=str,
+    ids=range(14),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
 @given(x=odd, y=odd)

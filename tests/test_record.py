@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import studies
 from runs import failed, record
 from vicinal.mixing.mixup import Mixup
-from vicinal.study import plan as study
+from vicinal.study import store
 from vicinal.study.executors import launch
 from vicinal.study.fields import write
 from vicinal.study.record import Record, records
@@ -49,13 +50,14 @@ def test_what_a_study_stores_comes_back_and_all_of_it_has_a_type(name, tmp_path,
     np.savez("labels.npz", x=X, y=(VALUES > 0).astype(int))
     np.savez("values.npz", x=X, y=VALUES)
     methods = {"erm": None, "mixup(alpha=1)": Mixup(1.0)}
-    plan = study.plan(methods, tmp_path / "runs", **(OPTIONS | STUDIES[name]))
-    study.execute(plan, advance=lambda units: None, say=lambda sentence: None)
+    plan = studies.planned(methods, tmp_path / "runs", **(OPTIONS | STUDIES[name]))
+    studies.done(plan)
     files = list((tmp_path / "runs").glob("*.json"))
     assert len(files) == 2
     for file in files:
-        made = Record.from_json(json.loads(file.read_text()))
-        assert json.dumps(made.to_json(), indent=1, allow_nan=False) + "\n" == file.read_text()
+        stored = store.read(file)
+        made = Record.from_json(stored)
+        assert json.dumps(made.to_json(), allow_nan=False) == json.dumps(stored)
         assert not made.extra
         assert made.done == (name != "no end")
 
@@ -66,7 +68,7 @@ def test_format_1_and_runs_whose_process_died_are_read(tmp_path):
         assert Record.from_json(stored).to_json() == stored
     assert Record.from_json(record("erm", 3)).identity == ("erm", 3)
     assert Record.from_json(record("erm", 3)).measured_on == "test"
-    run = study.plan({"erm": None}, tmp_path, **(OPTIONS | {"data": "iris"})).runs[0]
+    run = studies.planned({"erm": None}, tmp_path, **(OPTIONS | {"data": "iris"})).runs[0]
     died = launch.failed(run, "its worker was killed")
     made = Record.from_json(died)
     assert made.to_json() == died

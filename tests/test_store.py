@@ -16,6 +16,7 @@ import pytest
 import vicinal
 from vicinal.machine import files
 from vicinal.study import store
+from vicinal.study.record import FORMAT
 
 CONFIGURATION = {"method": "erm", "seed": 0}
 
@@ -23,7 +24,7 @@ CONFIGURATION = {"method": "erm", "seed": 0}
 def record():
     name = store.name_of(CONFIGURATION)
     return {
-        "format": store.FORMAT,
+        "format": FORMAT,
         "name": name,
         "configuration": CONFIGURATION,
         "status": "failed",

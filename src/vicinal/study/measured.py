@@ -232,6 +232,25 @@ class Masking:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Constant:
+    """What always answering the most frequent class of training scores on the test part."""
+
+    answer: str
+    accuracy: float
+    nll: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balance:
+    """How well each class is recognised: balanced accuracy is the mean of the recalls."""
+
+    balanced_accuracy: float
+    recalls: tuple[float | None, ...]
+    counts: tuple[int, ...]
+    constant: Constant
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """All that was measured of one trained model; what it is depends on its targets.
 
@@ -242,6 +261,7 @@ class Measured:
         temperature: fitted on validation data.
         temperature_at_limit: whether that data did not determine it.
         calibration: before and after it.
+        balance: recalls of the classes, and what a constant answer scores.
         labels_right, average_precision, labels: of several labels for each example.
         hardest: test examples, the worst first.
         rmse, mae, r2, coverage: of values.
@@ -258,6 +278,7 @@ class Measured:
     temperature: float | None = None
     temperature_at_limit: bool | None = None
     calibration: Scaled | None = None
+    balance: Balance | None = None
     labels_right: float | None = None
     average_precision: float | None = None
     labels: tuple[Label, ...] | None = None

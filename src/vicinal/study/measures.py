@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from vicinal.calibration import calibration, calibration_of_positive, fit_temperature
+from vicinal.calibration.balance import constant_answer, recalls
 from vicinal.calibration.checks import pair
 from vicinal.calibration.values import coverage
 from vicinal.data import Part, Split
@@ -147,7 +148,27 @@ def _of_classes(
     if split.task == "binary":
         validation, test = pair(validation, split.validation.y), pair(test, split.test.y)
     whole = (validation, split.validation.y), (test, split.test.y)
-    return _accuracy(last, gap) | _scaled(*whole) | {"hardest": hardest(test, split, HARDEST)}
+    return (
+        _accuracy(last, gap)
+        | _scaled(*whole)
+        | {"hardest": hardest(test, split, HARDEST), "balance": _balance(test, split)}
+    )
+
+
+def _balance(test: Tensor, split: Split) -> dict[str, Any]:
+    """Balanced accuracy and recalls, and what the most frequent class of training would score."""
+    found, y = recalls(test, split.test.y), split.test.y
+    constant = constant_answer(y, test.shape[1], fitted_on=split.train.y)
+    return {
+        "balanced_accuracy": found.balanced,
+        "recalls": found.per_class,
+        "counts": found.counts,
+        "constant": {
+            "answer": split.labels[constant.answer],
+            "accuracy": constant.accuracy,
+            "nll": constant.nll,
+        },
+    }
 
 
 def _of_labels(

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from vicinal.report.comparison import Comparison, Difference, Group
 from vicinal.report.metrics import Metric, shown
-from vicinal.report.numbers import differences, number
+from vicinal.report.numbers import differences, level, number
 from vicinal.report.sizes import elsewhere, listed, middle, named_norm
 
 FEW = 5  # seeds, below which intervals are several times wider than they need be
 LISTED = 4  # runs or intervals named one by one
+CONSTANT = ("constant_accuracy", "accuracy", "balanced_accuracy")
+UNEQUAL = 0.6  # accuracy of a constant answer from which it is spoken of
 ATTACKED = ("ensemble", "pgd", "fgsm")  # in the order in which they are believed
 
 
@@ -42,7 +44,9 @@ def sentences(group: Group) -> tuple[Sentence, ...]:
     plain = [_metric(group, topic, metrics) for topic, metrics in _topics(group)]
     attacked = (_other_sizes(group), _disagreement(group), _masked(group))
     found = [s for s in (*plain, *attacked, _bound(group)) if s is not None]
-    return (*unfinished, _how_to_read(group), *found, _coverage(group), _multiplicity(group))
+    constant = _constant(group)
+    head = (*unfinished, _how_to_read(group), *([] if constant is None else [constant]))
+    return (*head, *found, _coverage(group), _multiplicity(group))
 
 
 def interval(difference: Difference, unit: str) -> str:
@@ -193,6 +197,20 @@ def _how_to_read(group: Group) -> Sentence:
         f"Compared with {group.baseline}",
         f"Each method minus {group.baseline} on the same seeds; in brackets the 95% interval of "
         f"the mean difference. {shares} by percentage points.",
+    )
+
+
+def _constant(group: Group) -> Sentence | None:
+    """What always answering the most frequent class would score, where classes are unequal."""
+    cells = {key: group.cell(group.baseline, key) for key in CONSTANT}
+    constant, own, balanced = (None if cell is None else cell.mean for cell in cells.values())
+    if constant is None or own is None or balanced is None or constant < UNEQUAL:
+        return None
+    return Sentence(
+        "Unequal classes",
+        f"Always answering the most frequent class would have a test accuracy of "
+        f"{level(constant, 'percent')} %; {group.baseline} has {level(own, 'percent')} %, and a "
+        f"balanced accuracy (mean recall) of {level(balanced, 'percent')} %.",
     )
 
 
