@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from vicinal.data.counts import read_line, refuse_unseen
-from vicinal.data.extremes import refuse_extremes
+from vicinal.data.extremes import refuse_extremes, refuse_merged
 from vicinal.data.missing import missing, plain
 from vicinal.data.targets import Targets, Task, sentence, targets
 
@@ -118,7 +118,11 @@ def checked(
         )
     if x[0].size == 0:
         raise ValueError(f"{name}: inputs of shape {x.shape} hold no numbers.")
-    x = x.astype(np.float64) if bounds is None else x
+    if bounds is None:
+        for k, values in enumerate(x.T if x.ndim == 2 else ()):
+            refuse_merged(name, features[k] if features else str(k), values)
+        with np.errstate(over="ignore"):  # of longer floats, which are refused as infinite
+            x = x.astype(np.float64)
     if not np.isfinite(x).all():
         undefined = ~np.isfinite(x.reshape(len(x), -1))
         rows, columns = (np.flatnonzero(undefined.any(axis)) for axis in (1, 0))
