@@ -116,6 +116,34 @@ def checked(
             f"{name} has {len(x)} inputs and {len(y)} targets; both must be equal, and there must "
             "be some."
         )
+    x = _inputs(name, x, bounds, features)
+    found = targets(name, y, task, names)
+    content = sha256(np.ascontiguousarray(x).data)
+    content.update(np.ascontiguousarray(found.y).data)
+    line = read_line(x, test, validation, left_out)
+    raw = Raw(
+        x,
+        found.y,
+        bounds,
+        found.labels,
+        tuple(features),
+        test,
+        digest=content.hexdigest()[:12],
+        task=found.task,
+        note=" ".join(filter(None, (found.note, line, *remarks))),
+        validation=validation,
+        groups=None if groups is None else numbered(name, groups, group, len(x)),
+        group=group,
+    )
+    if found.task != "regression":
+        refuse_unseen(name, raw.y, raw.free, raw.labels)
+    return raw
+
+
+def _inputs(
+    name: str, x: np.ndarray, bounds: tuple[float, float] | None, features: Sequence[str]
+) -> Float[np.ndarray, "n *rest"]:
+    """Inputs as floats, of 32 bits for images, after all that must hold of them."""
     if x[0].size == 0:
         raise ValueError(f"{name}: inputs of shape {x.shape} hold no numbers.")
     if bounds is None:
@@ -143,27 +171,7 @@ def checked(
     x = x if bounds is None else x.astype(np.float32)  # images are many
     if x.ndim == 2:
         _refuse_equal_columns(name, x, features)
-    found = targets(name, y, task, names)
-    content = sha256(np.ascontiguousarray(x).data)
-    content.update(np.ascontiguousarray(found.y).data)
-    line = read_line(x, test, validation, left_out)
-    raw = Raw(
-        x,
-        found.y,
-        bounds,
-        found.labels,
-        tuple(features),
-        test,
-        digest=content.hexdigest()[:12],
-        task=found.task,
-        note=" ".join(filter(None, (found.note, line, *remarks))),
-        validation=validation,
-        groups=None if groups is None else numbered(name, groups, group, len(x)),
-        group=group,
-    )
-    if found.task != "regression":
-        refuse_unseen(name, raw.y, raw.free, raw.labels)
-    return raw
+    return x
 
 
 def numbered(name: str, groups: np.ndarray, group: str, count: int) -> np.ndarray:
