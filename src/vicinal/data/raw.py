@@ -1,7 +1,7 @@
 """A data set before it is split: arrays, what they are called, and what must hold of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -24,7 +24,8 @@ class Raw:
         labels: names of the classes in the order of their ids, of the labels, or of several values.
         features: names of the columns of a table, where they are known.
         test: rows that are for testing; None where the split is free to choose.
-        digest: of the content, so that changed files are other data; empty for built-in sets.
+        digest: of all that decides the numbers, so that changed files are other data; empty for
+            built-in sets.
         task: what is to be learnt.
         note: what a reader may want to have otherwise, and what was read and left out.
         validation: rows that are for validation; None where the split is free to choose.
@@ -118,8 +119,6 @@ def checked(
         )
     x = _inputs(name, x, bounds, features)
     found = targets(name, y, task, names)
-    content = sha256(np.ascontiguousarray(x).data)
-    content.update(np.ascontiguousarray(found.y).data)
     line = read_line(x, test, validation, left_out)
     raw = Raw(
         x,
@@ -128,7 +127,6 @@ def checked(
         found.labels,
         tuple(features),
         test,
-        digest=content.hexdigest()[:12],
         task=found.task,
         note=" ".join(filter(None, (found.note, line, *remarks))),
         validation=validation,
@@ -137,7 +135,22 @@ def checked(
     )
     if found.task != "regression":
         refuse_unseen(name, raw.y, raw.free, raw.labels)
-    return raw
+    return replace(raw, digest=digest_of(raw))
+
+
+def digest_of(raw: Raw) -> str:
+    """A name for all that decides what is learnt from data, and what its numbers are called.
+
+    These are the values with their shapes and kinds, which rows are for testing and validation and
+    belong together, and the task with the names of classes, labels and columns.
+    """
+    named = (raw.task, raw.bounds, raw.labels, raw.features)
+    content = sha256(repr(named).encode())
+    for array in (raw.x, raw.y, raw.test, raw.validation, raw.groups):
+        content.update(repr(None if array is None else (array.shape, array.dtype.str)).encode())
+        if array is not None:
+            content.update(np.ascontiguousarray(array).data)
+    return content.hexdigest()[:12]
 
 
 def _inputs(
