@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from vicinal.data import read
+from vicinal.data.arrays import from_arrays
 from vicinal.data.raw import checked
 
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -99,6 +100,13 @@ def test_whole_numbers_in_an_array_of_objects_are_in_their_order():
 def test_targets_of_other_kinds(y):
     with pytest.raises(ValueError, match="data: targets must be numbers or texts"):
         checked("data", X, y)
+
+
+def test_inputs_that_pandas_says_are_missing():
+    table = pd.DataFrame(X).astype("Float64")
+    table.iloc[6, 1] = pd.NA
+    with pytest.raises(ValueError, match="data: inputs must be finite, .* in 1 of 60 rows.* row 6"):
+        from_arrays("data", np.asarray(table), IDS)
 
 
 def test_bytes_are_texts():

@@ -337,6 +337,9 @@ def test_names_that_are_no_data(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"no")
     for name, rule in (
         ("digts", "Did you mean digits"),
+        ("", "unknown data set ''"),
+        ("x" * 5000, "unknown data set 'xxx"),
+        ("a\0b.csv", "there is no file"),
         (str(tmp_path / "none.csv"), "there is no file"),
         (str(tmp_path / "empty"), "holds no images"),
         (str(tmp_path / "a.npz"), "cannot be read as NumPy arrays"),

@@ -150,6 +150,28 @@ def test_whole_numbers_beyond_64_bits(tmp_path, start):
     assert len(read(csv(tmp_path / "u.csv", lines("a,b,y", A, B, two))).labels) == 2
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_whole_numbers_that_floats_cannot_tell_apart(tmp_path, ending):
+    pytest.importorskip("pyarrow")
+    ids = 2**62 + np.arange(60)
+
+    def saved(column):
+        table = pd.DataFrame({"account": column, "b": B, "kind": KIND})
+        if ending == "csv":
+            table.to_csv(tmp_path / "t.csv", index=False)
+        else:
+            table.to_parquet(tmp_path / "t.parquet", index=False)
+        read.cache_clear()
+        return read(str(tmp_path / f"t.{ending}"))
+
+    with pytest.raises(ValueError, match="column account holds whole numbers that differ by less"):
+        saved(ids)
+    with pytest.raises(ValueError, match="column account holds whole numbers that differ by less"):
+        saved(-ids)
+    assert saved(ids - 2**62).x[:, 0].tolist() == list(range(60))
+    assert saved(2**62 + 2048 * np.arange(60)).x[7, 0] == 2**62 + 2048 * 7
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
@@ -161,6 +183,7 @@ def test_whole_numbers_beyond_64_bits(tmp_path, start):
         ("a,b,y\n" + '1,2.5,"1.000,5"\n' * 9, "column y holds numbers with commas, such as 1.000"),
         ("a,b,y\n" + '"1,000",2.5,1\n' * 9, "column a holds numbers with commas, such as 1,000"),
         ('a,b,y\n1,2,0\n"3,4,1\n5,6,0\n', "cannot be read as CSV: unexpected end of data"),
+        ("a,b,y\n1,2,0\n\0,4,1\n", "line 3 holds zero bytes"),
         ("a,b,y\n1,2,0\n\n3,4\n", "line 4 has 2 values, the names are 3"),
     ],
 )

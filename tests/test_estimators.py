@@ -343,3 +343,16 @@ def test_constant_columns_and_constant_targets_do_no_harm():
     )
     np.testing.assert_allclose(MixupRegressor().fit(x, np.full(len(x), 7.0)).predict(x), 7.0)
     MixupClassifier(l2=0.0).fit(np.ones((4, 1)), Y)
+
+
+def test_data_frames_are_taken_without_a_warning():
+    """pandas hands out arrays that may not be written to; warnings are errors here."""
+    from sklearn.datasets import load_iris
+
+    frame, y = load_iris(return_X_y=True, as_frame=True)
+    x = frame.to_numpy()
+    x.setflags(write=False)
+    for own in (frame, x):
+        found = MixupClassifier().fit(own, y)
+        assert found.score(own, y) > 0.9
+    assert found.predict_proba(frame) == pytest.approx(found.predict_proba(np.array(x)))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vicinal.data.layout import channels_first
-from vicinal.data.missing import plain, refuse_missing
+from vicinal.data.missing import missing, plain, refuse_missing
 from vicinal.data.raw import Raw, checked
 from vicinal.data.targets import Task
 
@@ -197,8 +197,9 @@ def of_parts(
 def _part(name: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Inputs that are numbers and targets of which none is missing, as many of each."""
     if x.dtype.kind == "O" and not any(isinstance(value, str | bytes) for value in x.flat):
-        with suppress(TypeError, ValueError):  # what pandas has for nothing, or no numbers
-            x = x.astype(np.float64)  # None is NaN
+        filled = np.where(missing(x), np.nan, x)
+        with suppress(TypeError, ValueError):  # no numbers
+            x = filled.astype(np.float64)
     if x.dtype.kind not in "fiub":
         raise ValueError(f"{name}: inputs must be numbers, got {x.dtype}. Encode texts beforehand.")
     y = plain(y)

@@ -30,6 +30,8 @@ def csv_columns(path: Path) -> dict[str, list[str]]:
     if len(rows) < 2:
         lines = "one line" if rows else "no lines"
         raise ValueError(f"{path} needs a line of names and lines of values, got {lines}.")
+    if empty := [line for line, row in rows if any("\0" in entry for entry in row)]:
+        raise ValueError(f"{path}: line {empty[0]} holds zero bytes, which are no text.")
     names = [name.strip() for name in rows[0][1]]
     _refuse_other_separators(path, names)
     for line, row in rows[1:]:

@@ -7,6 +7,7 @@ from jaxtyping import Shaped
 
 LARGEST = float(np.finfo(np.float32).max)
 SQUARED = 1e18  # numbers whose squares, added up, leave 32 bits
+WHOLE = 2**53  # beyond it floats of 64 bits skip whole numbers
 ALONE = 1e15  # times the median of its column: no deviation of other rows can scale it
 
 
@@ -49,3 +50,19 @@ def refuse_extremes(
         f"0{of if flat.shape[1] > 1 or columns else ''}. Divide the column by a power of ten, or "
         "leave out the row if it is a mistake."
     )
+
+
+def refuse_merged(name: str, column: str, values: Shaped[np.ndarray, " n"]) -> None:
+    """Refuse whole numbers that differ, and are the same as floats.
+
+    Raises:
+        ValueError: with the name of the column.
+    """
+    if values.dtype.kind not in "iu" or -WHOLE <= int(values.min()) <= int(values.max()) <= WHOLE:
+        return
+    if len(np.unique(values)) > len(np.unique(values.astype(np.float64))):
+        raise ValueError(
+            f"{name}: the column {column} holds whole numbers that differ by less than floats of "
+            f"64 bits can, such as {values.flat[0]}. Leave it out if it names rows; else subtract "
+            "the smallest."
+        )

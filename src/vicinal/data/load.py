@@ -1,6 +1,7 @@
 """From a name to a data set."""
 
 from functools import lru_cache
+from os.path import isdir, isfile  # which refuse no name, however long
 from pathlib import Path
 
 from vicinal.data import images, tables
@@ -78,10 +79,10 @@ def read(
     if name.startswith("hf:"):
         return hugging_face(name, target, task, group)
     if path.suffix.lower() in tables.ENDINGS:
-        if not path.is_file():
+        if not isfile(name):
             raise ValueError(f"there is no file {name}.")
         return tables.table(path, target, task, group)
-    if path.is_dir():
+    if name and isdir(name):
         return folder(_ungrouped(name, group), task)
     if ":" in name:
         return from_object(name, task, group)

@@ -77,6 +77,25 @@ def refuse_missing(name: str, y: Shaped[np.ndarray, "n *k"]) -> None:
     )
 
 
+def refuse_odd(name: str, y: Shaped[np.ndarray, "n *k"]) -> None:
+    """Refuse targets that are neither numbers nor texts, such as dates, complex numbers or lists.
+
+    Raises:
+        ValueError: with what they are.
+    """
+    known = (str, bool, np.bool_, *REAL)
+    odd = "" if y.dtype.kind in "biufUO" else str(y.dtype)
+    if y.dtype.kind == "O":
+        odd = next(
+            (type(v).__name__ for v in y.flat if not (isinstance(v, known) or _nothing(v))), ""
+        )
+    if odd:
+        raise ValueError(
+            f"{name}: targets must be numbers or texts, got {odd}. Write what is to be learnt as "
+            "numbers, or classes as texts."
+        )
+
+
 def refuse_marks(name: str, y: Shaped[np.ndarray, " n"]) -> None:
     """Refuse classes of which one looks like the mark of a missing label.
 

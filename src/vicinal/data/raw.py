@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from vicinal.data.counts import read_line, refuse_unseen
-from vicinal.data.extremes import refuse_extremes
+from vicinal.data.extremes import refuse_extremes, refuse_merged
 from vicinal.data.missing import missing, plain
 from vicinal.data.targets import Targets, Task, sentence, targets
 
@@ -117,29 +117,7 @@ def checked(
             f"{name} has {len(x)} inputs and {len(y)} targets; both must be equal, and there must "
             "be some."
         )
-    if x[0].size == 0:
-        raise ValueError(f"{name}: inputs of shape {x.shape} hold no numbers.")
-    x = x.astype(np.float64) if bounds is None else x
-    if not np.isfinite(x).all():
-        undefined = ~np.isfinite(x.reshape(len(x), -1))
-        rows, columns = (np.flatnonzero(undefined.any(axis)) for axis in (1, 0))
-        of = f", of {', '.join(features[k] for k in columns[:5])}" if features else ""
-        raise ValueError(
-            f"{name}: inputs must be finite, got NaN or infinity in {len(rows)} of {len(x)} rows, "
-            f"the first at row {rows[0]}, counted from 0{of}. Fill in or leave out what is missing."
-        )
-    if bounds is None:
-        refuse_extremes(name, x, features)
-    elif not bounds[0] <= x.min() <= x.max() <= bounds[1]:
-        normalised = " Negative pixels were standardised already: pass them as they were before."
-        raise ValueError(
-            f"{name}: images must lie in {bounds}, got {x.min():g} to {x.max():g}. Divide them by "
-            "their largest possible value, or pass 8 bits (uint8)."
-            f"{normalised * bool(x.min() < 0)}"
-        )
-    x = x if bounds is None else x.astype(np.float32)  # images are many
-    if x.ndim == 2:
-        _refuse_equal_columns(name, x, features)
+    x = _inputs(name, x, bounds, features)
     found = targets(name, y, task, names)
     line = read_line(x, test, validation, left_out)
     raw = Raw(
@@ -173,6 +151,40 @@ def digest_of(raw: Raw) -> str:
         if array is not None:
             content.update(np.ascontiguousarray(array).data)
     return content.hexdigest()[:12]
+
+
+def _inputs(
+    name: str, x: np.ndarray, bounds: tuple[float, float] | None, features: Sequence[str]
+) -> Float[np.ndarray, "n *rest"]:
+    """Inputs as floats, of 32 bits for images, after all that must hold of them."""
+    if x[0].size == 0:
+        raise ValueError(f"{name}: inputs of shape {x.shape} hold no numbers.")
+    if bounds is None:
+        for k, values in enumerate(x.T if x.ndim == 2 else ()):
+            refuse_merged(name, features[k] if features else str(k), values)
+        with np.errstate(over="ignore"):  # of longer floats, which are refused as infinite
+            x = x.astype(np.float64)
+    if not np.isfinite(x).all():
+        undefined = ~np.isfinite(x.reshape(len(x), -1))
+        rows, columns = (np.flatnonzero(undefined.any(axis)) for axis in (1, 0))
+        of = f", of {', '.join(features[k] for k in columns[:5])}" if features else ""
+        raise ValueError(
+            f"{name}: inputs must be finite, got NaN or infinity in {len(rows)} of {len(x)} rows, "
+            f"the first at row {rows[0]}, counted from 0{of}. Fill in or leave out what is missing."
+        )
+    if bounds is None:
+        refuse_extremes(name, x, features)
+    elif not bounds[0] <= x.min() <= x.max() <= bounds[1]:
+        normalised = " Negative pixels were standardised already: pass them as they were before."
+        raise ValueError(
+            f"{name}: images must lie in {bounds}, got {x.min():g} to {x.max():g}. Divide them by "
+            "their largest possible value, or pass 8 bits (uint8)."
+            f"{normalised * bool(x.min() < 0)}"
+        )
+    x = x if bounds is None else x.astype(np.float32)  # images are many
+    if x.ndim == 2:
+        _refuse_equal_columns(name, x, features)
+    return x
 
 
 def numbered(name: str, groups: np.ndarray, group: str, count: int) -> np.ndarray:

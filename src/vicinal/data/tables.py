@@ -8,6 +8,7 @@ import numpy as np
 from vicinal.data.arrays import from_arrays as from_arrays
 from vicinal.data.arrays import npz
 from vicinal.data.delimited import csv_columns
+from vicinal.data.extremes import refuse_merged
 from vicinal.data.lists import of_target, spread_out
 from vicinal.data.parquet import parquet_columns
 from vicinal.data.raw import Raw, checked
@@ -64,6 +65,7 @@ def table(
                 f"{path}: the column {name} holds texts, {_texts(columns[name])}. Encode it as "
                 "numbers, or leave it out."
             )
+        refuse_merged(str(path), name, columns[name])
     x = np.stack([columns[name].astype(np.float64) for name in features], 1)
     y, labels = _targets(path, columns, chosen, task)
     return checked(

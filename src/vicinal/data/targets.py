@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 
 from vicinal.data.deviation import constant
 from vicinal.data.extremes import refuse_extremes
-from vicinal.data.missing import plain, refuse_marks, refuse_missing
+from vicinal.data.missing import plain, refuse_marks, refuse_missing, refuse_odd
 from vicinal.data.written import numbers_of
 from vicinal.maths.kinds import Task as Task
 
@@ -64,11 +64,7 @@ def targets(
             f"{y.shape}."
         )
     names = tuple(names) or tuple(map(str, range(y.shape[1]))) if y.ndim == 2 else ()
-    if y.dtype.kind not in "biufUO":
-        raise ValueError(
-            f"{name}: targets must be numbers or texts, got {y.dtype}. Write what is to be learnt "
-            "as numbers, or classes as texts."
-        )
+    refuse_odd(name, y)
     refuse_missing(name, y)
     found = task or _found(name, y)
     if found == "multilabel":

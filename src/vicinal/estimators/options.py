@@ -91,7 +91,7 @@ def fit_into(
             f"{'overflow' if largest > 1 else 'vanish'}. Scale them, as with StandardScaler."
         )
     with one_thread():
-        _fit_into(estimator, torch.from_numpy(x), labels, weights, mass, family, law, pairing)
+        _fit_into(estimator, writable(x), labels, weights, mass, family, law, pairing)
 
 
 def _fit_into(
@@ -134,13 +134,18 @@ def _fit_into(
         estimator.coefs_, estimator.intercepts_ = [found.coef], [found.intercept]
 
 
+def writable(x: Float[np.ndarray, "n d"]) -> Float[Tensor, "n d"]:
+    """An array as a tensor; a copy where it may not be written to, as those of pandas."""
+    return torch.from_numpy(np.require(x, requirements="W"))
+
+
 def logits(estimator: Any, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
     """The outputs of the fitted model."""
     layers = [
         (torch.from_numpy(weight), torch.from_numpy(bias))
         for weight, bias in zip(estimator.coefs_, estimator.intercepts_, strict=True)
     ]
-    return outputs(layers, torch.from_numpy(x)).numpy()
+    return outputs(layers, writable(x)).numpy()
 
 
 def positive_weights(
