@@ -98,7 +98,7 @@ class Run:
         return self.recipe.epochs + MEASURES[self.measuring.attacks]
 
 
-ADDED = ("strategy", "code")
+ADDED = ("group", "strategy", "code")
 """What names did not hold from the start: there only where it is said."""
 
 
@@ -111,7 +111,7 @@ def split_of(run: Run, objects: Objects) -> Split:
     source = run.source
     raw = objects.data
     if raw is None:
-        raw = read(source.data, source.target, source.task)
+        raw = read(source.data, source.target, source.task, source.group)
     if raw.digest != run.digest:
         raise ValueError(
             f"the data {source.data} changed since the study was planned, or give other numbers "

@@ -37,7 +37,7 @@ def objects_of(
     if isinstance(data, str):
         names["data"] = data
     else:
-        raw = given_data(_called(data), data, names.get("task"))
+        raw = given_data(_called(data), data, names.get("task"), names.get("group"))
         names["data"] = _called(data)
     if methods is not None:
         strategies, told = _strategies(methods)

@@ -79,6 +79,7 @@ def opened(subject: Subject, device: torch.device) -> Opened:
         target=source.target,
         standardise=subject.standardised,
         task=subject.task,
+        group=source.group,
     ).on(device)
     model = load_model(subject.model, split, subject.architecture)
     plain = Opened(subject, model, split, split.family, ())

@@ -61,6 +61,9 @@ class Source:
     """What the targets are, where their kind says otherwise. By default whole numbers and texts are
     classes, floats are values; of several for each example, 0 and 1 are labels that are on or off,
     floats are values. binary is two classes with one logit."""
+    group: str | None = None
+    """Column that says which rows belong together, as those of one patient or session: they go to
+    one part of the data. It is no feature."""
 
     def __post_init__(self) -> None:
         """Check the values."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import vicinal
-from vicinal.data import Split, load, read, split
+from vicinal.data import Split, read, split
 from vicinal.data.raw import Raw
 from vicinal.machine.devices import checked, forked
 from vicinal.machine.processes import check_shared, sharing
@@ -120,7 +120,7 @@ def plan(
         for seed in range(study.seeds)
         for method in bound
     )
-    notes = [raw.told, *notes]
+    notes = [raw.told, *data.notes, *notes]
     together = groups(runs, objects, computing.together, notes.append)
     return Plan(study, runs, together, objects, folder, tuple(notes), str(device))
 
@@ -145,14 +145,12 @@ def _raw(source: Source, objects: Objects) -> Raw:
     """The data whole."""
     if objects.data is not None:
         return objects.data
-    return read(source.data, source.target, source.task)
+    return read(source.data, source.target, source.task, source.group)
 
 
 def _split(source: Source, train_size: int | None, objects: Objects) -> Split:
     """The data as the first seed splits them."""
-    if objects.data is not None:
-        return split(objects.data, source.data, 0, train_size)
-    return load(source.data, 0, train_size, target=source.target, task=source.task)
+    return split(_raw(source, objects), source.data, 0, train_size)
 
 
 def _binary(objects: Objects) -> Objects:

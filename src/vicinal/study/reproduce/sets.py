@@ -10,6 +10,7 @@ from sklearn.preprocessing import PolynomialFeatures
 from torch import Tensor
 
 from vicinal.data import Part, Split, load, split
+from vicinal.data.deviation import deviation
 from vicinal.data.raw import Raw
 from vicinal.maths.randomness import generator
 from vicinal.study.reproduce.measured import Size
@@ -51,10 +52,10 @@ def cubic(train: Part, test: Part) -> tuple[Part, Part]:
     """All products of up to three coordinates, standardised, in float64."""
     products = PolynomialFeatures(3, include_bias=False)
     own, new = (products.fit_transform(part.x.double().numpy()) for part in (train, test))
-    mean, deviation = own.mean(0), own.std(0)
+    mean, unit = own.mean(0), deviation(own)
     return (
-        replace(train, x=torch.from_numpy((own - mean) / deviation)),
-        replace(test, x=torch.from_numpy((new - mean) / deviation)),
+        replace(train, x=torch.from_numpy((own - mean) / unit)),
+        replace(test, x=torch.from_numpy((new - mean) / unit)),
     )
 
 
