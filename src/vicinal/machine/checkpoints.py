@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vicinal.machine.files import kind_of, set_aside, write_bytes
+from vicinal.machine.files import half_done, kind_of, write_bytes
 
+ANEW = "training from the start"
 FORMAT = 2
 """Of checkpoints that are written, and the only one that is read. 2 ends with a digest."""
 MARK = b"sha256:"
@@ -62,44 +63,38 @@ def load(path: Path) -> dict[str, Any] | None:
         UserWarning: if it cannot be read, is not what was written, or has another format, as those
             of an older or a newer version may; it is set aside.
     """
-    if (kind := kind_of(path)) is None:
-        return None
-    if kind != "a file":
-        refuse(path, f"it is {kind}")
-        return None
-    try:
-        content = path.read_bytes()  # apart, because torch raises OSError for damage too
-    except FileNotFoundError:  # removed just now
-        return None
+    return half_done(path, _read, warnings.warn, what="the checkpoint", then=ANEW)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The same.
+
+    Raises:
+        Exception: any, for what is no checkpoint, or a damaged one.
+    """
+    if (kind := kind_of(path)) not in (None, "a file"):
+        raise ValueError(f"it is {kind}")
+    content = path.read_bytes()
     end = content[-SIZE:]
     if end.startswith(MARK):
         content = content[:-SIZE]
         if sealed(content)[-SIZE:] != end:
-            refuse(path, "it is not what was written")
-            return None
-    try:
-        found: dict[str, Any] = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes torch raise anything
-        refuse(path, type(error).__name__)
-        return None
+            raise ValueError("it is not what was written")
+    found: dict[str, Any] = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
     if not isinstance(found, dict):
-        refuse(path, f"it holds a {type(found).__name__}")
-        return None
+        raise ValueError(f"it holds a {type(found).__name__}")
     if found.get("format") != FORMAT:
         written = found.get("format", "none")
-        refuse(path, f"its format is {written}, and this version of vicinal reads {FORMAT}")
-        return None
+        raise ValueError(f"its format is {written}, and this version of vicinal reads {FORMAT}")
     if not end.startswith(MARK):
-        refuse(path, "its end is missing")
-        return None
+        raise ValueError("its end is missing")
     return found
 
 
-def refuse(path: Path, reason: str) -> None:
-    """Set a checkpoint aside that cannot be used, and say so."""
-    aside = set_aside(path)
-    warnings.warn(
-        f"the checkpoint {path.name} could not be read ({reason}); set aside as {aside.name}, "
-        "training from the start.",
-        stacklevel=3,
-    )
+def refuse(path: Path, error: Exception) -> None:
+    """Set a checkpoint aside that cannot be used, and say why."""
+
+    def fail(path: Path) -> None:
+        raise error
+
+    half_done(path, fail, warnings.warn, what="the checkpoint", then=ANEW)

@@ -6,13 +6,15 @@ import math
 import os
 import socket
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
+
+Found = TypeVar("Found")
 
 
 def plain(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,6 +162,39 @@ def sweep(path: Path) -> None:
             and not psutil.pid_exists(int(process))
         ):
             left.unlink(missing_ok=True)
+
+
+def half_done(
+    path: Path,
+    read: Callable[[Path], Found],
+    say: Callable[[str], object],
+    *,
+    what: str,
+    then: str,
+) -> Found | None:
+    """What a file holds with which some work goes on; one that cannot be used is set aside.
+
+    Args:
+        path: of the file.
+        read: gives what it holds, and raises whatever it likes where that is damaged.
+        say: told, in a sentence, why the file cannot be used and where it is now.
+        what: it is, such as "the checkpoint"; may be empty.
+        then: what is done now, such as "training from the start".
+
+    Returns:
+        None where there is no file, or one that cannot be used.
+    """
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # a damaged file makes what reads it raise anything
+        reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        with suppress(FileNotFoundError):  # another process has set it aside just now
+            aside = set_aside(path)
+            named = f"{what} {path.name}".strip()
+            say(f"{named} could not be read ({reason}); set aside as {aside.name}, {then}.")
+        return None
 
 
 def set_aside(path: Path) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import Parameter, Signature, signature
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from vicinal.study.configuration import Objects
     from vicinal.study.search import Found
 
-WIDTH = 100  # columns of a result that is shown as text
+WIDTH = 116  # columns of a result that is shown as text
 HTML = '<pre style="font-family:monospace;line-height:1.3">{code}</pre>'
 
 
@@ -74,22 +75,20 @@ class Result:
 
     def __repr__(self) -> str:
         """Table and verdict as text."""
-        console = Console(width=WIDTH, emoji=False, no_color=True, highlight=False)
+        console = Console(
+            width=WIDTH, emoji=False, color_system=None, force_jupyter=False, force_terminal=False
+        )
         with console.capture() as found:
             console.print(summary(self.comparison))
         return found.get().strip("\n")
 
     def _repr_html_(self) -> str:
         """Table and verdict in a notebook."""
-        console = Console(width=WIDTH, emoji=False, record=True, file=_nowhere(), highlight=False)
+        console = Console(
+            width=WIDTH, emoji=False, record=True, file=StringIO(), force_jupyter=False
+        )
         console.print(summary(self.comparison))
         return console.export_html(inline_styles=True, code_format=HTML)
-
-
-def _nowhere() -> Any:
-    from io import StringIO
-
-    return StringIO()
 
 
 def compare(

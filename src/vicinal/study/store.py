@@ -3,13 +3,12 @@
 import json
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from types import NoneType
 from typing import Any, NamedTuple
 
-from vicinal.machine.files import kind_of, set_aside, settle, sweep, whole, write
+from vicinal.machine.files import half_done, kind_of, settle, sweep, whole, write
 from vicinal.study.record import READABLE
 
 FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -136,15 +135,7 @@ def _number(value: object) -> bool:
 
 def stored(path: Path, say: Callable[[str], None]) -> Stored | None:
     """The record of a run, if there is one; a damaged one is set aside."""
-    try:
-        return read(path)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        with suppress(FileNotFoundError):  # another study in the folder was faster
-            aside = set_aside(path)
-            say(f"{path.name} cannot be read ({error}); set aside as {aside.name}, running again.")
-        return None
+    return half_done(path, read, say, what="", then="running again")
 
 
 def keep_way(folder: Path, way: str) -> None:

@@ -3,7 +3,6 @@
 import json
 import math
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -72,18 +71,14 @@ def recall(path: Path | None, name: str, probe: np.ndarray, x: Tensor, seed: int
         return new
     if kind != "a file":
         raise ValueError(f"{path} is {kind}, and an attack resumes from a file. Pass another name.")
-    try:
-        found = _read(path, new)
-    except FileNotFoundError:  # another process has set it aside just now
-        return new
-    except Exception as error:  # a damaged file makes NumPy raise anything
-        with suppress(FileNotFoundError):
-            aside = files.set_aside(path)
-            warnings.warn(
-                f"the attack in {path.name} could not be read ({type(error).__name__}: {error}); "
-                f"set aside as {aside.name}, attacking from the start.",
-                stacklevel=2,
-            )
+    found = files.half_done(
+        path,
+        lambda file: _read(file, new),
+        warnings.warn,
+        what="the attack in",
+        then="attacking from the start",
+    )
+    if found is None:
         return new
     same_call = found.name == name
     same_model = found.probe.shape == probe.shape and np.allclose(

@@ -5,6 +5,7 @@ Processes share the attacks on many examples; what is quickly done one of them d
 """
 
 import json
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -81,11 +82,15 @@ def _by_one(measure: Callable[[Case], dict[str, Any]]) -> Measure:
 
 
 def _kept(file: Path) -> dict[str, Any] | None:
-    try:
-        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None  # not there, or not whole: measured again
-    return record
+    """A part that was measured before; a damaged one is set aside, with a warning."""
+
+    def read(path: Path) -> dict[str, Any]:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError(f"it holds a {type(record).__name__}")
+        return record
+
+    return files.half_done(file, read, warnings.warn, what="the part", then="measured again")
 
 
 def _in_norm(measure: Callable[..., dict[str, Any]], norm: Norm) -> Measure:

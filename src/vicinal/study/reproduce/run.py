@@ -97,9 +97,7 @@ def records(
 
 
 def _stored(path: Path, configuration: Record, say: Callable[[str], None]) -> Record | None:
-    if not path.exists():
-        return None
-    try:
+    def read(path: Path) -> Record:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise ValueError(f"not a record of format {FORMAT}")
@@ -108,7 +106,5 @@ def _stored(path: Path, configuration: Record, say: Callable[[str], None]) -> Re
         if found.get("status") not in ("done", "failed"):
             raise ValueError(f"neither done nor failed: status {found.get('status')!r}")
         return found
-    except (OSError, ValueError) as error:
-        aside = files.set_aside(path)
-        say(f"{path.name} could not be read ({error}); set aside as {aside.name}, measured again.")
-        return None
+
+    return files.half_done(path, read, say, what="", then="measured again")

@@ -109,8 +109,7 @@ def resume(
         optimiser.load_state_dict(found["optimiser"])
     except Exception as error:  # anything may be missing, or of another kind
         if place().rank == 0:
-            said = str(error) if type(error) is ValueError else ""
-            checkpoints.refuse(path, said or type(error).__name__)
+            checkpoints.refuse(path, error)
         return start
     with torch.no_grad():
         for old, value in zip(saved, state.values(), strict=True):
