@@ -239,3 +239,21 @@ def test_any_strategy_can_be_confined_to_a_part_of_training():
     ):
         with pytest.raises(ValueError, match=rule):
             parse_methods([text])
+
+
+def test_a_terminal_without_a_sign_shows_another_and_is_not_steered(tmp_path):
+    """Arrows where only ASCII can be shown; escape sequences in the names of classes."""
+    rows = [f"{k / 7},{k % 5},{'red' if k % 2 else chr(27) + '[31mblue'}" for k in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,colour", *rows]) + "\n")
+    options = ["--model", "linear", "--epochs", "1", "--seeds", "1", "--methods", "erm", "mixup"]
+    done = subprocess.run(
+        [sys.executable, "-m", "vicinal.cli", "compare", "t.csv", *options],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"? scaled" in done.stdout
+    assert b"\x1b" not in done.stderr + done.stdout
+    assert b"\\x1b[31mblue = 0" in done.stderr

@@ -1,6 +1,8 @@
 """The commands, and the options that all of them read from a file."""
 
+import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,4 +83,7 @@ def main_with_config(
 
 def main() -> None:
     """Entry point of the command `vicinal`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what a terminal has no sign for becomes a ?
+            stream.reconfigure(errors="replace")
     app.meta()

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from vicinal.machine.children import ProcessFailed
+from vicinal.machine.names import printable
 
 BAD_INPUT, FAILED_RUN, INTERRUPTED = 2, 1, 130
 
@@ -74,7 +75,7 @@ def ending(*, kept: str = "The same command goes on from here.") -> Iterator[Non
 
 def _speak(error: object) -> None:
     Console(stderr=True, emoji=False, quiet=not leads()).print(
-        f"[bold red]Error:[/] {escape(reason(error))}", highlight=False, soft_wrap=True
+        f"[bold red]Error:[/] {escape(printable(reason(error)))}", highlight=False, soft_wrap=True
     )
 
 

@@ -1,7 +1,8 @@
-"""Names that are not known, and the nearest one that is."""
+"""Names: the nearest one that is known, and names that cannot be printed as they are."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from unicodedata import category
 
 
 def near(name: str, names: Iterable[str], most: int = 1) -> list[str]:
@@ -24,3 +25,8 @@ def known(what: str, name: str, names: Iterable[str]) -> None:
     """Raise a ValueError, with the nearest right name, unless the name is one of these."""
     if name not in (names := sorted(names)):
         raise ValueError(unknown(what, name, names))
+
+
+def printable(text: str) -> str:
+    """A text without what would steer a terminal: control characters are written out."""
+    return "".join(repr(c)[1:-1] if category(c)[0] == "C" and c != "\n" else c for c in text)

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from vicinal.machine.names import printable
+
 QUIET = 10.0  # seconds between two lines
 STEP = 0.05  # share of the work that is worth a line
 
@@ -52,7 +54,7 @@ def working(what: str, total: float, *, quiet: bool = False) -> Iterator[Shown]:
     shown.quiet = quiet
 
     def say(sentence: str) -> None:
-        shown.print(escape(sentence), highlight=False, soft_wrap=True)
+        shown.print(escape(printable(sentence)), highlight=False, soft_wrap=True)
 
     if not shown.is_terminal or shown.is_jupyter:  # a bar in a notebook needs more than rich
         yield Shown(_lines(what, total, say), say)

@@ -196,8 +196,8 @@ def _with_options(function: Any, kind: Any, own: Iterable[str]) -> None:
     usual = dict(defaults(kind))
     shown = [p for p in signature(function).parameters.values() if p.kind != p.VAR_KEYWORD]
     shown += [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=usual[name], annotation=hint)
-        for name, hint in flat_hints(kind)
+        Parameter(name, Parameter.KEYWORD_ONLY, default=usual[name])
+        for name, _ in flat_hints(kind)
         if name not in own
     ]
     function.__signature__ = Signature(

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from vicinal.machine.names import printable
 from vicinal.report.comparison import Cell, Comparison, Group
 from vicinal.report.metrics import Metric
 from vicinal.report.numbers import NONE, differences, fixed, plus_minus
@@ -29,10 +30,10 @@ def summary(comparison: Comparison) -> RenderableType:
 
 
 def _section(group: Group) -> Iterator[RenderableType]:
-    yield Text(f"\n{group.title}", style="bold")
+    yield Text(f"\n{printable(group.title)}", style="bold")
     yield _Responsive(group)
     for sentence in sentences(group):
-        line = Text.assemble((f"{sentence.topic}: ", "bold"), sentence.text)
+        line = Text.assemble((f"{sentence.topic}: ", "bold"), printable(sentence.text))
         yield Padding(line, (0, 0, 0, 1))
 
 
@@ -57,7 +58,9 @@ def table(group: Group, *, wide: bool) -> Table:
     broken = not wide or group.metric("average_precision") is not None  # one column more
     for method in group.methods:
         name = method.replace("(", "\n(", 1) if broken else method
-        out.add_row(Text(name), *(Text(cell) for cell in _cells(group, method, robust, wide)))
+        out.add_row(
+            Text(printable(name)), *(Text(cell) for cell in _cells(group, method, robust, wide))
+        )
     return out
 
 

@@ -1,6 +1,6 @@
 r"""What an attack wants: when an example is broken, and the losses that lead there.
 
-For class y, outputs f and their sorted values $f_{(1)} \ge f_{(2)} \ge \dots$
+For class y, outputs f and their sorted values $f_{(1)} \ge f_{(2)} \ge \ldots$
 
     margin         max_{k≠y} f_k - f_y; -(2y-1) f for one logit, the largest of these for several
                    labels; |A'(f) - y| - tolerance for values, the length of it for several
