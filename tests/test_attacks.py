@@ -296,7 +296,7 @@ def test_bad_input(attack, unchecked):
         attack(model, x, y, 0.1, norm="l7")
     with pytest.raises(ValueError, match=r"class ids must lie in 0\.\.2"):
         attack(model, x, y + 1, 0.1)
-    with pytest.raises(TypeError, match="floating inputs"):
+    with pytest.raises(TypeError, match="x must hold floating numbers"):
         attack(model, x.long(), y, 0.1)
     with pytest.raises(ValueError, match="use vicinal.bernoulli"):
         attack(lambda x: x.sum(1), x, y, 0.1)

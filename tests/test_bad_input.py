@@ -177,7 +177,7 @@ def test_models(refused, model, told):
         (["--train-size", "1"], "train_size=1 is not in 2..19"),
         (["--methods", "mixup", "mixup( alpha=0.2 )"], "mixup(alpha=0.2) is named twice"),
         (["--methods", "mixxup"], "unknown method 'mixxup'. Did you mean mixup?"),
-        (["--methods", "cutmix"], "cutmix(alpha=1) cannot train on good.csv: CutMix takes images"),
+        (["--methods", "cutmix"], "cutmix(alpha=1) cannot train on good.csv: CutMix takes signals"),
         (
             ["--methods", "erm", "mixup(alpha=-1)"],
             "mixup(alpha=-1): alpha must be positive, got -1",

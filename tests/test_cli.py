@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = run(capsys, "compare", *SMALL, "--out", tmp_path / "file")
     assert code == 2
-    assert "Not a directory" in err or "File exists" in err
+    assert "file is a file, not a folder" in err
 
 
 def test_failed_runs_change_the_exit_code_and_are_shown(capsys, tmp_path):
@@ -155,7 +155,7 @@ def test_reports_are_written_into_folders_that_are_made(capsys, tmp_path):
     assert (tmp_path / "new" / "folder" / "table.md").is_file()
     code, _, err = run(capsys, "report", runs, "--out", file / "report.html")
     assert code == 2
-    assert f"{file / 'report.html'} cannot be written: " in err.replace("\n", "")
+    assert str(file) in err.replace("\n", "")
 
 
 def test_help_names_every_method():

@@ -16,7 +16,6 @@ from on_devices import CASES
 from vicinal.cli import app
 from vicinal.machine import devices
 from vicinal.machine.devices import checked, honest
-from vicinal.machine.processes import Place
 from vicinal.maths.losses import categorical
 from vicinal.mixing.mixup import Mixup
 from vicinal.study.options import Recipe
@@ -221,7 +220,7 @@ def test_processes_share_work_on_the_cpu_only(command, monkeypatch, capsys):
 
 
 def test_a_plan_of_several_processes_is_for_the_cpu_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "place", lambda: Place(0, 2))
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with emulated(), pytest.raises(ValueError, match="2 processes share work on the CPU only"):
         iris.execute(tmp_path, device=DEVICE.type)
 

@@ -278,7 +278,7 @@ def test_jobs_and_processes_are_not_mixed(capsys, tmp_path, monkeypatch):
     options = ["--jobs", "2", "--out", str(tmp_path / "new")]
     for more in (["--processes", "2"], []):  # the second as under torchrun
         if not more:
-            monkeypatch.setattr(processes, "join", lambda: processes.Place(0, 2))
+            monkeypatch.setattr("vicinal.study.execute.join", lambda: processes.Place(0, 2))
             monkeypatch.setenv("WORLD_SIZE", "2")
         with pytest.raises(SystemExit) as caught:
             cli.app.meta(["compare", "iris", *options, *more])

@@ -12,6 +12,7 @@ import vicinal
 from deadly import Deadly
 from iris import METHODS, execute
 from vicinal import cli
+from vicinal.study import execute as executing
 from vicinal.study import run as runs
 
 SOURCE = str(Path(vicinal.__file__).parents[1])
@@ -151,10 +152,10 @@ def test_the_command_passes_the_executor_on(tmp_path, monkeypatch, capsys):
     given = {}
 
     def refused(plan, **options):
-        given.update(options)
+        given.update(vars(plan.study.computing))
         raise ConnectionError("no cluster")
 
-    monkeypatch.setattr(study, "execute", refused)
+    monkeypatch.setattr(executing, "execute", refused)
     with pytest.raises(SystemExit) as caught:
         cli.app.meta(
             ["compare", "iris", "--executor", "ray:h:1", "--jobs", "3", "--out", str(tmp_path)]

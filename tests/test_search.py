@@ -203,7 +203,7 @@ def test_methods_that_cannot_be_trained_are_told(sought):
     ("options", "message"),
     [
         ({"methods": ()}, "at least one method"),
-        ({"methods": ("cutmix",)}, "CutMix takes images"),
+        ({"methods": ("cutmix",)}, "CutMix takes signals"),
         ({"data": "diabetes", "metric": "accuracy"}, "which have no accuracy"),
         ({"seeds": 0}, "seeds must be at least 1"),
     ],

@@ -204,7 +204,7 @@ def test_bad_input_is_refused_before_anything_is_written(options, message, tmp_p
 
 
 def test_a_method_that_cannot_mix_the_data_is_refused_beforehand(tmp_path):
-    with pytest.raises(ValueError, match="cutmix cannot train on wine: CutMix takes images"):
+    with pytest.raises(ValueError, match="cutmix cannot train on wine: CutMix takes signals"):
         studies.planned({"cutmix": CutMix()}, tmp_path / "runs", **OPTIONS)
     assert not list(tmp_path.iterdir())
 

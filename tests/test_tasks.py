@@ -127,7 +127,7 @@ def study_of(data, folder, **options):
     plan = studies.planned(METHODS, folder / "runs", data=data, **(OPTIONS | options))
     records = studies.execute(plan, advance=lambda units: None, say=lambda sentence: None)
     run = plan.runs[0]
-    split = load(data, 0, task=run.task)
+    split = load(data, 0, task=run.source.task)
     model = build_model(run.model, split, 0)
     train(
         [Member("again", model, None, split.train.x, split.train.y, 0, lambda epoch: {})],

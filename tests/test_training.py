@@ -213,7 +213,7 @@ def test_one_flipped_bit_is_noticed(tmp_path, share):
     """Wherever it is, in the digest too."""
     _, history = run(tmp_path / "whole")
     path = tmp_path / "c"
-    run(path, schedule=Schedule(2, 7, 0.1, 1e-3))
+    run(path, schedule=dataclasses.replace(SCHEDULE, epochs=2))
     content = bytearray(path.read_bytes())
     content[int(share * (len(content) - 1))] ^= 0x40
     path.write_bytes(content)
@@ -260,7 +260,7 @@ def ended(history, failed=None):
 def test_a_checkpoint_where_no_training_can_be_is_set_aside(tmp_path, changes, message):
     _, history = run(tmp_path / "whole")
     path = tmp_path / "c"
-    run(path, schedule=Schedule(2, 7, 0.1, 1e-3))
+    run(path, schedule=dataclasses.replace(SCHEDULE, epochs=2))
     checkpoints.save(path, torch.load(path, weights_only=True) | changes)
     with pytest.warns(UserWarning, match=rf"could not be read \(.*{message}"):
         _, again = run(path)

@@ -13,7 +13,7 @@ from vicinal.study import store
 from vicinal.study.configuration import Objects
 from vicinal.study.executors.launch import failed, launch
 from vicinal.study.options import Study
-from vicinal.study.plan import Plan, plan
+from vicinal.study.plan import Plan, check_device, plan
 from vicinal.study.run import dismiss, follow
 
 EARLIER = ("0.1.0",)
@@ -38,6 +38,7 @@ def run_study(study: Study, objects: Objects) -> list[store.Stored]:
         OSError: if the folder cannot be used.
         ProcessFailed: if one of several processes failed.
     """
+    check_device(study.computing)  # before it is waited for others
     if join().rank > 0:
         follow()
         return []

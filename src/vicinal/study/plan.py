@@ -24,7 +24,7 @@ from vicinal.models.weights import fill, weights_from
 from vicinal.robustness.attacks.adversarial import bounded
 from vicinal.study.configuration import Objects, Run
 from vicinal.study.executors import check
-from vicinal.study.options import Source, Study
+from vicinal.study.options import Computing, Source, Study
 from vicinal.study.together import groups
 
 
@@ -73,10 +73,12 @@ def plan(
     """
     computing, training = study.computing, study.training
     check(computing.executor, computing.jobs)
-    device, processes = checked(computing.device), sharing(computing.processes)
-    check_shared(device, processes)
+    device, processes = check_device(computing), sharing(computing.processes)
     if processes > 1 and (computing.executor, computing.jobs or 1) != ("loky", 1):
-        raise ValueError("torchrun's processes share every batch: leave out jobs and executor.")
+        raise ValueError(
+            "the processes that torchrun started share every batch; jobs and executors do runs "
+            "side by side: choose one of them."
+        )
     methods = _chosen(study, objects)
     source, data = study.source, _split(study.source, training.train_size, objects)
     model = training.model or ("mlp" if data.bounds is None else "cnn")
@@ -123,6 +125,17 @@ def plan(
     notes = [raw.told, *data.notes, *notes]
     together = groups(runs, objects, computing.together, notes.append)
     return Plan(study, runs, together, objects, folder, tuple(notes), str(device))
+
+
+def check_device(computing: Computing) -> torch.device:
+    """What computes; refused where it cannot be had, or several processes would share it.
+
+    Raises:
+        ValueError: then.
+    """
+    device = checked(computing.device)
+    check_shared(device, sharing(computing.processes))
+    return device
 
 
 def _chosen(study: Study, objects: Objects) -> Mapping[str, Strategy | During | None]:

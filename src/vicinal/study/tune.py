@@ -16,7 +16,7 @@ from vicinal.study.execute import execute
 from vicinal.study.measures import MEASURES
 from vicinal.study.methods import parse_methods, searched, with_strength
 from vicinal.study.options import Search, Study
-from vicinal.study.plan import Plan, plan
+from vicinal.study.plan import Plan, check_device, plan
 from vicinal.study.run import dismiss, follow
 from vicinal.study.search import Found, Strategies, check, search
 
@@ -36,6 +36,7 @@ def run_search(asked: Search, objects: Objects) -> Found | None:
         OSError: if the folder cannot be used.
         ProcessFailed: if one of several processes failed.
     """
+    check_device(asked.computing)  # before it is waited for others
     if join().rank > 0:
         follow()
         return None

@@ -51,26 +51,34 @@ def hardest(group: Group, records: Sequence[Record], look: Sequence[Style]) -> H
     of_method = by_seed[seed]
     if not of_method:
         return None
+    data = records[0].data
+    labels = (data.labels or ()) if data is not None else ()
     indices = [e.index for examples in of_method.values() for e in examples]
     return Hardest(
         seed,
         tuple(
-            (style, tuple(_shown(e, indices.count(e.index)) for e in of_method[style.method]))
+            (
+                style,
+                tuple(_shown(e, labels, indices.count(e.index)) for e in of_method[style.method]),
+            )
             for style in look
             if style.method in of_method
         ),
     )
 
 
-def _shown(example: Hard, shared: int) -> Shown:
+def _shown(example: Hard, labels: Sequence[str], shared: int) -> Shown:
     picture = example.picture
+    own, found = (
+        labels[k] if k < len(labels) else str(k) for k in (example.label, example.predicted)
+    )
     wrong = example.predicted != example.label
     sure = f"{fixed(100 * example.confidence, 0)} % sure"
-    said = f"taken for {example.predicted}" if wrong else "recognised"
+    said = f"taken for {found}" if wrong else "recognised"
     return Shown(
         index=example.index,
         picture=picture if picture is not None and picture.startswith(PNG) else None,
-        text=f"{example.label}, {said}, {sure}",
+        text=f"{own}, {said}, {sure}",
         wrong=wrong,
         shared=shared,
     )
