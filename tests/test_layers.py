@@ -67,7 +67,14 @@ NO_TORCH = (
     *("maths.quadrature", "maths.laws", "maths.randomness", "maths.statistics"),
     *("maths.intervals", "maths.crossed", "maths.claims", "maths.sequences", "maths.bands"),
     "maths.weighted",
-    *("machine.files", "machine.names", "machine.locks", "study.store", "study.methods"),
+    *(
+        "machine.files",
+        "machine.names",
+        "machine.locks",
+        "machine.owners",
+        "study.store",
+        "study.methods",
+    ),
     *("machine.typed", "maths.kinds", "study.command", "study.options", "study.subject"),
     *("study.fields", "study.measured", "study.record", "report", "cli"),
 )

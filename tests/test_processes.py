@@ -23,6 +23,7 @@ from vicinal.cli.tune import tune
 from vicinal.data import load
 from vicinal.explanation.summary import explain
 from vicinal.machine.processes import ALONE, deal, join, launch, leave, place
+from vicinal.machine.typed import build
 from vicinal.maths.losses import bernoulli, categorical
 from vicinal.mixing.hidden import ManifoldMixup
 from vicinal.mixing.mixup import Mixup
@@ -30,7 +31,7 @@ from vicinal.mixing.regmixup import RegMixup
 from vicinal.models.named import build_model
 from vicinal.robustness.attacks.worst import worst_case
 from vicinal.study.audit import Case, audit
-from vicinal.study.options import Recipe
+from vicinal.study.options import Recipe, Search
 from vicinal.study.training.loop import Member, train
 
 SCHEDULE = Recipe(epochs=3, batch_size=6, learning_rate=0.03, weight_decay=1e-2)
@@ -157,7 +158,7 @@ def tuned(out, **options):
     """A search whose batches are cut in two; what it prints is not shown."""
     options = {"data": "iris", "trials": 2, "seeds": 1, "epochs": 2, "parts": 2} | options
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-        tune(methods=("mixup",), out=out, precision="bfloat16", **options)
+        tune(build(Search, options | {"methods": ("mixup",), "out": out, "precision": "bfloat16"}))
 
 
 def in_two(folder):

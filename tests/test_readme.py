@@ -12,10 +12,12 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_python_blocks_run_one_after_another():
+def test_python_blocks_run_one_after_another(tmp_path):
     code = "\n".join(blocks("python"))
     assert "vc.mixed_loss" in code
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True)
+    command = [sys.executable, "-W", "error", "-c", code]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_make_runs_the_commands_that_are_shown():

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
-import psutil
+from vicinal.machine.owners import gone
 
 Result = TypeVar("Result")
 GRACE = 5.0  # seconds to end in, for a process that was asked to
@@ -208,4 +208,4 @@ def end_with(parent: int, last: Callable[[], object] = lambda: None) -> None:
 def _orphaned(parent: int) -> bool:
     if os.name == "posix":  # where children of the dead are given to another process
         return os.getppid() != parent
-    return not psutil.pid_exists(parent)
+    return gone(parent)

@@ -12,7 +12,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
+from vicinal.machine.owners import gone
 
 Found = TypeVar("Found")
 
@@ -156,11 +156,7 @@ def sweep(path: Path) -> None:
     """Remove what writers of a file left who were killed; those on other machines may live."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         host, _, process = left.name[len(path.name) + 2 : -len(".partial")].rpartition("-")
-        if (
-            host == socket.gethostname()
-            and process.isdecimal()
-            and not psutil.pid_exists(int(process))
-        ):
+        if host == socket.gethostname() and process.isdecimal() and gone(int(process)):
             left.unlink(missing_ok=True)
 
 

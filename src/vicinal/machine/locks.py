@@ -18,10 +18,9 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cache
 from pathlib import Path
 
-import psutil
+from vicinal.machine.owners import gone, machine
 
 BEAT = 1.0  # seconds between two counts of an owner
 STALE = 60.0  # seconds without a count after which it is dead; files of NFS may look old for 60
@@ -80,17 +79,6 @@ class Seen:
         return self.name, self.generation, self.note.token if self.note else ""
 
 
-@cache
-def machine() -> str:
-    """Names this kernel and its process numbers; two containers differ, a reboot too."""
-    parts = [socket.gethostname()]
-    with suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-    with suppress(OSError):
-        parts.append(os.readlink("/proc/self/ns/pid"))
-    return " ".join(parts)
-
-
 def newest(folder: Path, name: str) -> Seen | None:
     """The generation of a lock that counts; None where there is none."""
     found = (GENERATION.fullmatch(path.name[len(name) :]) for path in folder.glob(f"{name}.*.lock"))
@@ -133,16 +121,7 @@ def free(seen: Seen | None, dead: Collection[Key] = ()) -> bool:
         return True
     if seen.note is None:
         return False
-    return seen.note.released or (seen.note.machine == machine() and _gone(seen.note.pid))
-
-
-def _gone(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
-        return False
+    return seen.note.released or (seen.note.machine == machine() and gone(seen.note.pid))
 
 
 class Watch:

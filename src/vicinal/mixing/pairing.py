@@ -42,10 +42,9 @@ def partners(pairing: Pairing, x: Tensor, y: Tensor, rng: np.random.Generator) -
     if not np.issubdtype(rows.dtype, np.integer):
         raise TypeError(f"a pairing must give whole numbers, got {rows.dtype}.")
     if rows.shape != (len(x),) or not (len(x) == 0 or 0 <= rows.min() <= rows.max() < len(x)):
-        raise ValueError(
-            f"a pairing must give one partner in 0..{len(x) - 1} for each of {len(x)} samples, "
-            f"got shape {rows.shape}" + (f", {rows.min()} to {rows.max()}." if rows.size else ".")
-        )
+        held = f", {rows.min()} to {rows.max()}" if rows.size else ""
+        rule = f"a pairing must give one partner in 0..{len(x) - 1} for each of {len(x)} samples"
+        raise ValueError(f"{rule}, got shape {rows.shape}{held}.")
     return torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64)).to(x.device)
 
 
