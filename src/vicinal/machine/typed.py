@@ -6,17 +6,43 @@ dataclasses themselves are groups, whose fields are named as if they stood in th
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from operator import index
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Le, Lt
-
 from vicinal.machine.names import guess, unknown
 
 Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class Ge:
+    """At least so much; a class of our own, as command lines take those of libraries for theirs."""
+
+    ge: float
+
+
+@dataclass(frozen=True)
+class Gt:
+    """More than so much."""
+
+    gt: float
+
+
+@dataclass(frozen=True)
+class Le:
+    """At most so much."""
+
+    le: float
+
+
+@dataclass(frozen=True)
+class Lt:
+    """Less than so much."""
+
+    lt: float
 
 
 class Wrong(ValueError):

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
 from cyclopts import Group, Parameter, Token
 
-from vicinal.machine.typed import Wrong, check
+from vicinal.machine.typed import Ge, Gt, Le, Lt, Wrong, check
 from vicinal.maths.kinds import Task
 
 Precision = Literal["float32", "bfloat16"]

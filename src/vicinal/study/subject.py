@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
 from cyclopts import Group, Parameter
 
-from vicinal.machine.typed import Wrong, check
+from vicinal.machine.typed import Ge, Le, Wrong, check
 from vicinal.maths.kinds import FamilyName, Norm, Task
 from vicinal.study.options import (
     COMPUTED,
