@@ -57,7 +57,11 @@ html_show_sourcelink = False
 html_math_renderer = "mathml"
 
 # Types in signatures that have no page here: those of other libraries, and internal aliases.
-nitpick_ignore_regex = [("py:class", r"(?!vicinal\.).*"), ("py:obj", r"typing\..*")]
+nitpick_ignore_regex = [
+    ("py:class", r"(?!vicinal\.).*"),
+    ("py:obj", r"typing\..*"),
+    ("py:class", r"vicinal\.machine\.typed\..*"),
+]
 
 LOGGER = logging.getLogger(__name__)
 MATHML = "http://www.w3.org/1998/Math/MathML"
