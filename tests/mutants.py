@@ -253,7 +253,7 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
         "((i, j, lam), (j, i, lam))",
         "test_risk.py",
     ),
-    ("explanation/pairs/sampled.py", "len(means) ** 0.5)", "len(means))", "test_risk.py"),
+    ("maths/small_samples.py", "/ len(means) ** 0.5", "/ len(means)", "test_small_samples.py"),
     ("explanation/terms.py", "slope=2 * spread", "slope=spread", "test_taylor.py"),
     (
         "explanation/terms.py",
@@ -367,8 +367,8 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
     ),
     (
         "explanation/streams/expand.py",
-        "spread * both.std(0)",
-        "spread / 2 * both.std(0)",
+        "spread * of_parts(part)",
+        "spread / 2 * of_parts(part)",
         "test_stream.py",
     ),
     (
@@ -634,7 +634,7 @@ MUTANTS = [  # (file, what stands there, what it becomes, the tests that must no
         'found["step"], start.totals',
         "test_training.py",
     ),
-    ("study/run.py", "replace(split, test=split.validation)", "split", "test_search.py"),
+    ("study/configuration.py", "replace(found, test=found.validation)", "found", "test_search.py"),
     ("study/search.py", "(-sign * (trial.score", "(sign * (trial.score", "test_search.py"),
     (
         "study/search.py",
