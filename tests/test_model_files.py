@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vicinal.data import load
-from vicinal.models.named import build_model, load_model
+from vicinal.models.named import build_model, load_model, weights_in
 
 
 @pytest.fixture
@@ -92,3 +92,14 @@ def test_values_need_one_output():
     assert build_model("mlp", split, 0)(split.test.x).shape == (len(split.test), 1)
     with pytest.raises(ValueError, match="cannot read the model"):
         load_model("mlp", split, None)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", (2**62).to_bytes(8, "little") + b"{}"], ids=["empty", "no", "huge"]
+)
+@pytest.mark.parametrize("ending", [".safetensors", ".pt"])
+def test_damaged_weights_are_refused_with_their_file(content, ending, tmp_path):
+    path = tmp_path / f"w{ending}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"w\{ending} holds no weights that can be read safely"):
+        weights_in(path)
