@@ -2,6 +2,8 @@
 
 import ast
 import inspect
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -260,6 +262,26 @@ def test_what_tells_objects_apart_is_the_same_again():
     assert identity(vc.Mixup(0.2)) == identity(vc.Mixup(0.2))
     assert identity(vc.Mixup(0.2)) != identity(vc.Mixup(0.3))
     assert identity(0.3333333) != identity(0.333333)
+    assert identity(lambda: "a") != identity(lambda: "b")
+
+
+def test_what_tells_objects_apart_is_the_same_in_another_process():
+    """Constants that are sets have another order in every process."""
+    code = (
+        "from vicinal.machine.identity import identity\n"
+        "print(identity(lambda x: x in {'relu', 'gelu', 'silu', 'tanh', 'elu'}))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def _of_array(value: Any) -> Iterator[str | bytes]:
 def _of_function(function: FunctionType, depth: int) -> Iterator[str | bytes]:
     """Its code, what it holds on to, and what it calls of its own module."""
     yield function.__qualname__
-    yield from _of_code(function.__code__, depth)
+    yield from _of_code(function.__code__, depth, function.__doc__)
     yield from _parts((function.__defaults__, function.__kwdefaults__), depth + 1)
     for cell in function.__closure__ or ():
         yield from _parts(cell.cell_contents, depth + 1)
@@ -91,14 +91,15 @@ def _of_function(function: FunctionType, depth: int) -> Iterator[str | bytes]:
                 yield from _parts(held, depth + 3)
 
 
-def _of_code(code: CodeType, depth: int) -> Iterator[str | bytes]:
+def _of_code(code: CodeType, depth: int, doc: str | None = None) -> Iterator[str | bytes]:
+    """What the code does, with its constants; what a function says of itself is none of them."""
     yield code.co_code
     yield " ".join(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _of_code(constant, depth + 1)
-        elif constant != code.co_consts[0] or not isinstance(constant, str):  # no docstring
-            yield repr(constant)
+        elif doc is None or constant != doc:
+            yield from _parts(constant, depth + 1)  # sets in one order, whatever the process
 
 
 def _of_module(module: ModuleType) -> Iterator[str | bytes]:

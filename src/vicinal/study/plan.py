@@ -95,9 +95,7 @@ def plan(
     start = None if training.weights is None else weights_from(training.weights)
     notes = [] if start is None else [fill(first, start, data.outputs)]
     _check_methods(bound, first, data, source.data, training.recipe.batch_size)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"cannot write to the folder {folder}.")
+    _make_writable(folder)
     raw = _raw(source, objects)
     code = objects.code or code_of(model)
     runs = tuple(
@@ -125,6 +123,12 @@ def plan(
     notes = [raw.told, *data.notes, *notes]
     together = groups(runs, objects, computing.together, notes.append)
     return Plan(study, runs, together, objects, folder, tuple(notes), str(device))
+
+
+def _make_writable(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"cannot write to the folder {folder}.")
 
 
 def check_device(computing: Computing) -> torch.device:
